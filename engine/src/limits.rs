@@ -1,0 +1,15 @@
+//! Named limits: every number that comes from disk or from a caller is compared with one of these
+//! before it is believed.
+
+/// Longest key, in bytes.
+pub const KEY_LEN_MAX: usize = 64 << 10;
+/// Longest group or consumer name, in bytes.
+pub const NAME_LEN_MAX: usize = 64 << 10;
+/// Largest entry: the sum of its fields and values, in bytes.
+pub const ENTRY_LEN_MAX: usize = 512 << 20;
+/// Most entry IDs in one record; longer lists are split into several records of one transaction.
+pub const RECORD_IDS_MAX: usize = 16 << 10;
+/// Number of databases.
+pub const DATABASES: u8 = 16;
+/// Most entries that a logical node of a stream may hold; see `Options::node_entries_max`.
+pub const NODE_ENTRIES_MAX: u32 = 1 << 16;

@@ -1,0 +1,1 @@
+//! A durable stream broker that speaks Redis Streams.

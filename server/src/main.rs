@@ -1,0 +1,3 @@
+//! The broker's command line.
+
+fn main() {}

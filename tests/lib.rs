@@ -1,0 +1,1 @@
+//! Black-box tests of the engine and the broker; see `it/` and `clients/`.
