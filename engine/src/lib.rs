@@ -1,9 +1,19 @@
 //! A persistent stream engine: Redis Streams semantics on an append-only log.
 
+mod batch;
+mod entries;
 mod error;
 mod format;
 mod id;
 pub mod limits;
+mod lsn;
 
+pub use batch::{
+    AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, Counters, Cursor,
+    Deliver, Delivery, GroupFull, GroupInfo, History, Member, NewId, PendingFilter, PendingInfo,
+    PendingSummary, Range, StreamFull, StreamInfo, Trim, TrimStrategy,
+};
+pub use entries::{Entries, Fields};
 pub use error::{Error, Result};
 pub use id::EntryId;
+pub use lsn::Lsn;
