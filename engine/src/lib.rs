@@ -1,19 +1,27 @@
 //! A persistent stream engine: Redis Streams semantics on an append-only log.
 
 mod batch;
+mod engine;
 mod entries;
 mod error;
 mod format;
 mod id;
 pub mod limits;
+mod log;
 mod lsn;
+mod map;
+mod options;
+mod state;
+pub mod storage;
 
 pub use batch::{
     AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, Counters, Cursor,
     Deliver, Delivery, GroupFull, GroupInfo, History, Member, NewId, PendingFilter, PendingInfo,
     PendingSummary, Range, StreamFull, StreamInfo, Trim, TrimStrategy,
 };
+pub use engine::{CheckpointReport, CheckpointStatus, Engine, EngineStats, Loss, RecoveryReport};
 pub use entries::{Entries, Fields};
 pub use error::{Error, Result};
 pub use id::EntryId;
 pub use lsn::Lsn;
+pub use options::{Options, Recovery, SyncPolicy, Threads};

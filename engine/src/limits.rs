@@ -13,3 +13,11 @@ pub const RECORD_IDS_MAX: usize = 16 << 10;
 pub const DATABASES: u8 = 16;
 /// Most entries that a logical node of a stream may hold; see `Options::node_entries_max`.
 pub const NODE_ENTRIES_MAX: u32 = 1 << 16;
+/// Size of a log segment unless the options say otherwise, in bytes.
+pub const SEGMENT_SIZE_DEFAULT: u64 = 64 << 20;
+/// Smallest size of a log segment, in bytes.
+pub const SEGMENT_SIZE_MIN: u64 = 8 << 10;
+/// Largest size of a log segment, in bytes; one that holds an oversized frame may reach it.
+pub const SEGMENT_SIZE_MAX: u64 = 4 << 30;
+/// Largest payload of one frame, in bytes.
+pub const FRAME_PAYLOAD_MAX: usize = 1 << 30;

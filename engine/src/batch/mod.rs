@@ -20,10 +20,8 @@ pub use info::{
 };
 pub use streams::{Counters, NewId, Range, StreamInfo, Trim, TrimStrategy};
 
+use crate::engine::Core;
 use crate::lsn::Lsn;
-
-/// What the lock protects.
-pub(crate) struct Core {}
 
 /// The engine's lock, held, and the commands that run under it.
 ///
@@ -33,6 +31,16 @@ pub struct Batch<'e> {
     guard: MutexGuard<'e, Core>,
     now_ms: u64,
     expired: Vec<(u8, Vec<u8>)>,
+}
+
+impl<'e> Batch<'e> {
+    pub(crate) fn new(guard: MutexGuard<'e, Core>, now_ms: u64) -> Self {
+        Self {
+            guard,
+            now_ms,
+            expired: Vec::new(),
+        }
+    }
 }
 
 impl Batch<'_> {

@@ -1,0 +1,156 @@
+//! The operating system's files and clock, and nothing more.
+//!
+//! All calls that reach the disk or ask for the time are here, which is why this file alone is
+//! excused from the lints that forbid them elsewhere.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Advice, FlockOperation};
+
+use super::{Access, Clock, DirEntry, Map, Storage, StorageFile};
+
+/// Zeros are written in pieces of this size, so that an allocation does not need much memory.
+const ZEROS_LEN: usize = 1 << 20;
+
+/// The operating system's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealStorage;
+
+struct RealFile(File);
+
+impl Storage for RealStorage {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let name: &OsStr = &entry.file_name();
+            entries.push(DirEntry {
+                name: name.to_string_lossy().into_owned(),
+                len: metadata.len(),
+                is_dir: metadata.is_dir(),
+            });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match access {
+            Access::Read => {}
+            Access::Write => {
+                options.write(true);
+            }
+            Access::Create => {
+                options.write(true).create_new(true);
+            }
+        }
+        Ok(Arc::new(RealFile(options.open(path)?)))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Box::new(file))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the seam")]
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the seam")]
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}
+
+impl StorageFile for RealFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the seam")]
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let zeros = vec![0; ZEROS_LEN.min(usize::try_from(len).unwrap_or(ZEROS_LEN))];
+        let mut done = 0;
+        while done < len {
+            let left = usize::try_from(len - done).unwrap_or(zeros.len());
+            self.0
+                .write_all_at(&zeros[..left.min(zeros.len())], offset + done)?;
+            done += left.min(zeros.len()) as u64;
+        }
+        self.sync()?;
+        // The zeros would only push out what is worth caching.
+        self.drop_cache()
+    }
+
+    fn drop_cache(&self) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+
+    fn map(&self, len: u64) -> io::Result<Map> {
+        Map::file(&self.0, len)
+    }
+}
+
+/// The operating system's clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    opened: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self {
+            opened: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the seam")]
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.opened.elapsed()
+    }
+}
