@@ -1,0 +1,5 @@
+//! PING, ECHO, HELLO, AUTH, QUIT, RESET, SELECT.
+
+use super::Spec;
+
+pub(crate) static SPECS: &[Spec] = &[];

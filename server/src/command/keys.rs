@@ -1,0 +1,5 @@
+//! Keys, whatever they hold: DEL, RENAME, EXPIRE, SCAN, ...
+
+use super::Spec;
+
+pub(crate) static SPECS: &[Spec] = &[];

@@ -1,0 +1,5 @@
+//! PUBLISH, SUBSCRIBE and their kin.
+
+use super::Spec;
+
+pub(crate) static SPECS: &[Spec] = &[];

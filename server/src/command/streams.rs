@@ -1,0 +1,5 @@
+//! Streams: XADD, XLEN, XRANGE, XREAD, XDEL, XTRIM, XSETID, XINFO.
+
+use super::Spec;
+
+pub(crate) static SPECS: &[Spec] = &[];

@@ -1,0 +1,5 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use super::Spec;
+
+pub(crate) static SPECS: &[Spec] = &[];

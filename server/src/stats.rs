@@ -1,0 +1,76 @@
+//! What INFO counts, and the slow log.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// What is known of one command's calls, by [`crate::command::Command::index`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CommandStats {
+    pub(crate) calls: u64,
+    pub(crate) micros: u64,
+    /// Calls that ended in an error.
+    pub(crate) failed: u64,
+    /// Calls that were refused before they ran (arity, MULTI, authentication).
+    pub(crate) rejected: u64,
+    pub(crate) latency: Latencies,
+}
+
+/// Calls by how long they took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Latencies {
+    /// `buckets[n]` counts calls of at most `2^n` microseconds (and more than the one before).
+    pub(crate) buckets: [u32; 26],
+}
+
+impl Latencies {
+    pub(crate) fn record(&mut self, micros: u64) {
+        let bucket = (u64::BITS - micros.saturating_sub(1).leading_zeros()) as usize;
+        let last = self.buckets.len() - 1;
+        self.buckets[bucket.min(last)] += 1;
+    }
+}
+
+/// An entry of SLOWLOG GET.
+#[derive(Clone, Debug)]
+pub(crate) struct SlowCommand {
+    pub(crate) id: u64,
+    /// Seconds since the Unix epoch.
+    pub(crate) at_secs: u64,
+    pub(crate) micros: u64,
+    /// At most 32 arguments of at most 128 bytes, cut as SLOWLOG shows them.
+    pub(crate) arguments: Vec<Vec<u8>>,
+    pub(crate) address: String,
+    pub(crate) client_name: Vec<u8>,
+}
+
+/// One event of LATENCY HISTORY: one sample a second, the worst.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LatencySample {
+    pub(crate) at_secs: u64,
+    pub(crate) millis: u64,
+}
+
+/// Counters since the start or CONFIG RESETSTAT.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) commands: Vec<CommandStats>,
+    /// Error replies by their first word.
+    pub(crate) errors: BTreeMap<Vec<u8>, u64>,
+    pub(crate) total_errors: u64,
+    pub(crate) total_commands: u64,
+    pub(crate) total_connections: u64,
+    pub(crate) rejected_connections: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) keyspace_hits: u64,
+    pub(crate) keyspace_misses: u64,
+    pub(crate) expired_keys: u64,
+    /// Clients ended because their query or output buffer outgrew its limit.
+    pub(crate) query_buffer_disconnections: u64,
+    pub(crate) output_buffer_disconnections: u64,
+    pub(crate) slow_commands: VecDeque<SlowCommand>,
+    pub(crate) next_slow_id: u64,
+    /// Events over `latency-monitor-threshold`, by name (`command`, `fast-command`, ...).
+    pub(crate) latencies: BTreeMap<&'static str, VecDeque<LatencySample>>,
+    /// `mutations()` of the engine at the last checkpoint, for `rdb_changes_since_last_save`.
+    pub(crate) mutations_saved: u64,
+}
