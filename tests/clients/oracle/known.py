@@ -1,0 +1,141 @@
+"""Known differences of Redis 7.0 from the current behaviour (Valkey 9.1, Redis 7.2): the whole list.
+
+Each row says why. The current servers must agree with each other on everything; Redis 7.0 on all but this.
+"""
+
+from masks import masked, same
+
+
+def fields_of(reply):
+    items = reply[1]
+    return {items[i][1]: items[i + 1] for i in range(0, len(items) - 1, 2)}
+
+
+def without(reply, dropped):
+    """A map, or the flat array that stands for one, without some fields."""
+    kept = []
+    for i in range(0, len(reply[1]) - 1, 2):
+        if reply[1][i][1] not in dropped:
+            kept += [reply[1][i], reply[1][i + 1]]
+    return (reply[0], kept)
+
+
+def has_pending(consumer):
+    fields = fields_of(consumer)
+    return fields.get(b"pending", fields.get(b"pel-count"))[1] not in (b"0", [])
+
+
+def busy_consumers(rows):
+    """Only consumers with pending entries, without the times: those were redefined in 7.2."""
+    kept = [row for row in rows[1] if has_pending(row)]
+    return (rows[0], [without(row, {b"idle", b"inactive", b"seen-time", b"active-time"}) for row in kept])
+
+
+def old_consumers(words, reply):
+    return busy_consumers(reply)
+
+
+def old_group(group):
+    """entries-read and lag follow rules that were mended after 7.0."""
+    return without(group, {b"consumers", b"entries-read", b"lag"})
+
+
+def old_groups(words, reply):
+    return (reply[0], [old_group(group) for group in reply[1]])
+
+
+def old_full(words, reply):
+    items = list(reply[1])
+    for i in range(0, len(items) - 1, 2):
+        if items[i][1] == b"groups" and items[i + 1][0] == "*":
+            groups = []
+            for group in items[i + 1][1]:
+                consumers = busy_consumers(fields_of(group)[b"consumers"])
+                groups.append(("*", [old_group(group), consumers]))
+            items[i + 1] = ("*", groups)
+    return (reply[0], items)
+
+
+def is_command(*wanted):
+    return lambda words: tuple(word.upper() for word in words[: len(wanted)]) == wanted
+
+
+def both_lists(view):
+    def matches(words, current, old):
+        if current[0] != old[0] or current[0] not in "*%":
+            return False
+        left, right = view(words, masked(words, current)), view(words, masked(words, old))
+        return same(left, right)
+    return matches
+
+
+def errors(current_text, old_text):
+    """The same refusal in other words."""
+    def matches(words, current, old):
+        return current[0] == old[0] == "-" and current_text in current[1] and old_text in old[1]
+    return matches
+
+
+def counts(words, current, old):
+    return current[0] == old[0] == ":" and current[1] in (b"0", b"1") and old[1] in (b"0", b"1")
+
+
+def both_help(words, current, old):
+    return current[0] == old[0] == "*" and words[-1].upper() == "HELP"
+
+
+def plus(words, current, old):
+    return old[0] == "-" and b"Invalid stream ID" in old[1] and "+" in words
+
+
+def was_accepted(words, current, old):
+    return old == ("+", b"OK") and b"smaller than current max_deleted_entry_id" in current[1]
+
+
+def type_error(words, current, old):
+    return current[0] == "-" and b"unknown type name" in current[1]
+
+
+def cursor_error(words, current, old):
+    return old == ("-", b"ERR invalid cursor")
+
+
+# (reason, which commands, how the replies may differ)
+ROWS = [
+    ("XREAD knows the ID + since 7.4", is_command("XREAD"), plus),
+    ("the consumer times were redefined in 7.2 and XREADGROUP and XCLAIM create the consumer always",
+     is_command("XINFO", "CONSUMERS"), both_lists(old_consumers)),
+    ("as above, and lag was mended after 7.0", is_command("XINFO", "GROUPS"), both_lists(old_groups)),
+    ("as above", is_command("XINFO", "STREAM"), both_lists(old_full)),
+    ("a consumer that read nothing exists already", is_command("XGROUP", "CREATECONSUMER"), counts),
+    ("help texts", lambda words: True, both_help),
+    ("reworded", is_command("XREAD"), errors(b"Unbalanced 'xread'", b"Unbalanced XREAD")),
+    ("reworded", is_command("XREADGROUP"), errors(b"Unbalanced 'xreadgroup'", b"Unbalanced XREAD")),
+    ("a + is refused in other words", is_command("XREADGROUP"), plus),
+    ("the checks come in another order", is_command("XSETID"),
+     errors(b"smaller than current max_deleted_entry_id", b"smaller than the target stream top item")),
+    ("the checks come in another order", is_command("XSETID"),
+     errors(b"smaller than current max_deleted_entry_id", b"smaller than the target stream length")),
+    ("an unknown type is an error", is_command("SCAN"), type_error),
+    ("spaces before a cursor were refused", is_command("SCAN"), cursor_error),
+]
+
+# From here on the two are in different states: a refusal aborts the transaction now, and XSETID refuses more.
+PARTINGS = [
+    (is_command("WATCH"), errors(b"not allowed inside a transaction", b"WATCH inside MULTI")),
+    (is_command("MULTI"), errors(b"not allowed inside a transaction", b"MULTI calls can not be nested")),
+    (is_command("XSETID"), was_accepted),
+]
+
+
+def known(words, current, old):
+    """The reason why Redis 7.0 may answer differently here, or None."""
+    for reason, is_about, matches in ROWS:
+        if is_about(words) and matches(words, current, old):
+            return reason
+    return None
+
+
+def parts(words, current, old):
+    """Whether the two go on in different states from here, so that nothing behind it can be compared."""
+    return any(is_about(words) and matches(words, current, old) for is_about, matches in PARTINGS)
