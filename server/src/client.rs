@@ -28,6 +28,15 @@ pub(crate) enum ReplyMode {
     Skip,
 }
 
+/// How CLIENT UNBLOCK ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unblock {
+    /// As if its time were over.
+    Timeout,
+    /// With an error.
+    Error,
+}
+
 /// A transaction between MULTI and EXEC.
 #[derive(Default)]
 pub(crate) struct Transaction {
@@ -78,6 +87,8 @@ pub(crate) struct Client {
     pub(crate) denies_blocking: bool,
     /// The command that waits, if one does.
     pub(crate) blocked: Option<Block>,
+    /// CLIENT UNBLOCK: the connection's task ends the wait this way.
+    pub(crate) unblocked: Option<Unblock>,
     /// Replies that are written are followed by the end of the connection (QUIT, errors).
     pub(crate) closes_after_reply: bool,
     /// CLIENT KILL: the connection ends now.

@@ -2,7 +2,7 @@
 //! watches what, subscriptions, parameters and statistics. One mutex guards it; it is taken after
 //! the engine's lock and never before it.
 
-use crate::client::{Clients, Slot};
+use crate::client::{Clients, Slot, Unblock};
 use crate::keyspace_events::EventClasses;
 use crate::parameters::Config;
 use crate::pubsub::PubSub;
@@ -33,6 +33,25 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
+    /// Ends the wait of a client: its task does so when it wakes. False if it does not wait.
+    pub(crate) fn unblock(&mut self, slot: Slot, how: Unblock) -> bool {
+        let client = self.clients.at_mut(slot);
+        if client.blocked.is_none() || client.unblocked.is_some() {
+            return false;
+        }
+        client.unblocked = Some(how);
+        client.signal.wake();
+        true
+    }
+
+    /// Ends CLIENT PAUSE: connections that hold commands back go on.
+    pub(crate) fn unpause(&mut self) {
+        self.pause = None;
+        for client in self.clients.iter() {
+            client.signal.wake();
+        }
+    }
+
     /// Publishes a message; returns how many clients heard it.
     pub(crate) fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
         self.pubsub.publish(&mut self.clients, channel, message)

@@ -1,6 +1,7 @@
 //! A durable stream broker that speaks Redis Streams.
 #![expect(dead_code, reason = "removed as the parts come together")]
 
+mod arguments;
 mod client;
 mod command;
 mod glob;

@@ -52,6 +52,17 @@ impl Refusal {
         ))
     }
 
+    /// A subcommand that is known was not called as it wants to be. `container` is upper case.
+    pub(crate) fn unknown_use(container: &str, subcommand: &[u8]) -> Self {
+        let shown = &subcommand[..subcommand.len().min(128)];
+        let rest = format!("'. Try {container} HELP.");
+        Self::quoting(&[
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            shown,
+            rest.as_bytes(),
+        ])
+    }
+
     /// The text on the wire.
     pub(crate) fn text(&self) -> &[u8] {
         &self.0

@@ -74,3 +74,23 @@ pub(crate) struct Stats {
     /// `mutations()` of the engine at the last checkpoint, for `rdb_changes_since_last_save`.
     pub(crate) mutations_saved: u64,
 }
+
+impl Stats {
+    /// CONFIG RESETSTAT: what is counted begins anew; the slow log and the latency events stay.
+    pub(crate) fn reset(&mut self) {
+        *self = Self {
+            commands: vec![CommandStats::default(); self.commands.len()],
+            slow_commands: std::mem::take(&mut self.slow_commands),
+            next_slow_id: self.next_slow_id,
+            latencies: std::mem::take(&mut self.latencies),
+            mutations_saved: self.mutations_saved,
+            ..Self::default()
+        };
+    }
+
+    /// Drops the oldest entries of the slow log until `len_max` are left.
+    pub(crate) fn limit_slow_log(&mut self, len_max: u64) {
+        let len_max = usize::try_from(len_max).unwrap_or(usize::MAX);
+        self.slow_commands.truncate(len_max);
+    }
+}

@@ -6,10 +6,12 @@
 //! it never waits. What must wait comes back as a [`Flow`].
 
 mod client;
+mod client_filter;
 mod config;
 mod connection;
 mod debug;
 mod groups;
+mod help;
 mod info;
 mod introspection;
 mod keys;

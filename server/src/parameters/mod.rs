@@ -6,35 +6,18 @@
 
 #[macro_use]
 mod slot;
+pub(crate) mod rewrite;
 mod table;
 mod value;
 
 use std::path::PathBuf;
 
+use alluvium_engine::{Recovery, SyncPolicy, limits};
+
 pub(crate) use table::TABLE;
 pub(crate) use value::{Complaint, Form, Value};
 #[expect(unused_imports, reason = "removed as the parts come together")]
 pub(crate) use value::{escape, quote};
-
-/// When an acknowledgement leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    /// As soon as all that it depends on is on the disk.
-    Always,
-    /// After the write call; the disk follows each second.
-    EverySecond,
-    /// After the write call; the kernel decides about the disk.
-    Never,
-}
-
-/// What happens to a damaged store at start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
-    /// Refuse to start and name the damage.
-    Strict,
-    /// Serve all that is intact and name the losses.
-    Salvage,
-}
 
 /// Whose `DEBUG` is obeyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +86,11 @@ pub struct Config {
     /// The data directory.
     pub dir: PathBuf,
     /// When an acknowledgement leaves.
-    pub appendfsync: Fsync,
+    pub appendfsync: SyncPolicy,
     /// Size of a log segment in bytes.
     pub segment_size: u64,
+    /// Bytes of log behind the last checkpoint from which the next one is taken.
+    pub checkpoint_interval: u64,
     /// What happens to a damaged store at start.
     pub recovery: Recovery,
     /// Entries in a logical node: where approximate trimming cuts.
@@ -170,8 +155,9 @@ impl Default for Config {
                 },
             ],
             dir: PathBuf::from("."),
-            appendfsync: Fsync::Always,
-            segment_size: 64 << 20,
+            appendfsync: SyncPolicy::Always,
+            segment_size: limits::SEGMENT_SIZE_DEFAULT,
+            checkpoint_interval: 64 << 20,
             recovery: Recovery::Strict,
             stream_node_max_entries: 100,
             loglevel: LogLevel::Notice,
@@ -186,6 +172,17 @@ impl Default for Config {
             enable_debug_command: DebugCommand::No,
             shutdown_timeout: 10,
             kept: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The size of a logical node as the engine wants it: there, zero does not mean no limit.
+    #[must_use]
+    pub fn node_entries_max(&self) -> u32 {
+        match self.stream_node_max_entries {
+            0 => limits::NODE_ENTRIES_MAX,
+            entries => entries.min(limits::NODE_ENTRIES_MAX),
         }
     }
 }
@@ -257,6 +254,19 @@ impl Parameter {
     /// The current value as `CONFIG GET` shows it.
     pub(crate) fn show(&self, config: &Config) -> Vec<u8> {
         self.form.show(&self.value(config))
+    }
+
+    /// Whether the value differs from the default.
+    pub(crate) fn is_changed(&self, config: &Config) -> bool {
+        self.value(config) != self.value(&Config::default())
+    }
+
+    /// The words of the current value, as a configuration line has them behind the name.
+    pub(crate) fn words(&self, config: &Config) -> Vec<Vec<u8>> {
+        match self.value(config) {
+            Value::Words(words) => words,
+            value => vec![self.form.show(&value)],
+        }
     }
 
     /// Sets the value from the words of a configuration line or of the command line.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Complaint, Config, DebugCommand, Form, Fsync, LogLevel, OutputLimit, Recovery, Slot, Value,
+    Complaint, Config, DebugCommand, Form, LogLevel, OutputLimit, Recovery, Slot, SyncPolicy, Value,
 };
 use crate::keyspace_events::EventClasses;
 
@@ -14,11 +14,11 @@ pub(super) trait Named: Copy + PartialEq + Sized + 'static {
     const NAMES: &'static [(&'static str, Self)];
 }
 
-impl Named for Fsync {
-    const NAMES: &'static [(&'static str, Fsync)] = &[
-        ("everysec", Fsync::EverySecond),
-        ("always", Fsync::Always),
-        ("no", Fsync::Never),
+impl Named for SyncPolicy {
+    const NAMES: &'static [(&'static str, SyncPolicy)] = &[
+        ("everysec", SyncPolicy::EverySecond),
+        ("always", SyncPolicy::Always),
+        ("no", SyncPolicy::Never),
     ];
 }
 
@@ -337,3 +337,26 @@ fn set_output_limits(config: &mut Config, words: &[String]) -> Result<(), Compla
     config.client_output_buffer_limit = limits;
     Ok(())
 }
+
+pub(super) const SEGMENT_SIZE: (Form, Slot) = (
+    Form::Memory {
+        min: 1 << 20,
+        max: 1 << 30,
+    },
+    Slot::Field {
+        get: |config| Value::Number(config.segment_size.try_into().unwrap_or(i64::MAX)),
+        set: |config, value| {
+            let Value::Number(bytes) = value else {
+                return Err(wrong_form());
+            };
+            if bytes % SEGMENT_SIZE_STEP != 0 {
+                return Err(Cow::Borrowed("argument must be a multiple of 4096"));
+            }
+            config.segment_size = bytes.unsigned_abs();
+            Ok(())
+        },
+    },
+);
+
+/// A segment is made of whole pages.
+const SEGMENT_SIZE_STEP: i64 = 4096;

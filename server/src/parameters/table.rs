@@ -2,9 +2,9 @@
 
 use super::slot::{
     ALWAYS_NO, ALWAYS_ZERO, BIND, DATABASES, EVENTS, NO_EVICTION, OUTPUT_LIMITS, PASSWORD,
-    PERCENTILES,
+    PERCENTILES, SEGMENT_SIZE,
 };
-use super::{Change, DebugCommand, Form, Fsync, LogLevel, Parameter, Recovery, Slot};
+use super::{Change, DebugCommand, Form, LogLevel, Parameter, Recovery, Slot, SyncPolicy};
 use Change::{AnyTime, AtStart};
 
 const INT_MAX: i64 = i32::MAX as i64;
@@ -72,7 +72,7 @@ pub(crate) const TABLE: &[Parameter] = &[
     kept("appendfilename", Form::Text, "appendonly.aof"),
     parameter(
         "appendfsync",
-        choice!(appendfsync, Fsync),
+        choice!(appendfsync, SyncPolicy),
         AnyTime,
         "When a reply leaves: always: when all that it depends on is synced to the disk; \
          everysec: after the write, the disk follows within a second; no: after the write, the \
@@ -88,6 +88,13 @@ pub(crate) const TABLE: &[Parameter] = &[
         "Addresses to listen on; a leading - lets an address be missing, * means all.",
     ),
     kept("busy-reply-threshold", COUNT, "5000"),
+    parameter(
+        "checkpoint-interval",
+        count!(Memory, checkpoint_interval, 0, i64::MAX),
+        AtStart,
+        "Bytes of log behind the last checkpoint from which the next one is taken, if they are more \
+         than that checkpoint's own size; 0: only on request and at the end.",
+    ),
     parameter(
         "client-output-buffer-limit",
         OUTPUT_LIMITS,
@@ -266,7 +273,7 @@ pub(crate) const TABLE: &[Parameter] = &[
     kept("save", Form::Words, ""),
     parameter(
         "segment-size",
-        count!(Memory, segment_size, 1 << 20, 1 << 30),
+        SEGMENT_SIZE,
         AtStart,
         "Size of a log segment in bytes.",
     ),
