@@ -85,6 +85,14 @@ impl Reply {
         encode::id(&mut self.bytes, id);
     }
 
+    /// An array of entry IDs.
+    pub(crate) fn ids(&mut self, ids: &[EntryId]) {
+        self.array(ids.len());
+        for id in ids {
+            self.id(*id);
+        }
+    }
+
     /// `$-1` in RESP2.
     pub(crate) fn null(&mut self) {
         let null: &[u8] = if self.is_resp3() {

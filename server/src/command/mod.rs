@@ -5,21 +5,28 @@
 //! allocating, whatever the letters' case. A handler runs under the engine's lock and the hub's:
 //! it never waits. What must wait comes back as a [`Flow`].
 
+mod arg;
 mod client;
 mod client_filter;
 mod config;
 mod connection;
 mod debug;
+mod expiry;
 mod groups;
 mod help;
 mod info;
 mod introspection;
 mod keys;
+mod object;
+mod others;
+mod pending;
 mod pubsub;
+mod reads;
 mod server;
 mod streams;
 mod table;
 mod transaction;
+mod xinfo;
 
 pub(crate) use table::{Command, Table};
 
@@ -152,6 +159,8 @@ pub(crate) struct Spec {
     pub(crate) since: &'static str,
     pub(crate) complexity: &'static str,
     pub(crate) summary: &'static str,
+    /// The arguments behind the name, in the notation of the documentation.
+    pub(crate) syntax: &'static str,
     pub(crate) handler: Handler,
     /// Not empty: the first argument chooses one of these, and `handler` runs only if the command
     /// is sent alone.
@@ -169,6 +178,7 @@ impl Spec {
         since: "1.0.0",
         complexity: "O(1)",
         summary: "",
+        syntax: "",
         handler: needs_subcommand,
         subcommands: &[],
     };

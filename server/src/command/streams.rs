@@ -1,5 +1,525 @@
-//! Streams: XADD, XLEN, XRANGE, XREAD, XDEL, XTRIM, XSETID, XINFO.
+//! Entries without groups: XADD, XLEN, XRANGE, XREVRANGE, XDEL, XTRIM, XSETID.
 
-use super::Spec;
+use alluvium_engine::{Counters, EntryId, Error, NewId, Range, Trim, TrimStrategy};
 
-pub(crate) static SPECS: &[Spec] = &[];
+use super::arg::{self, GivenId, Ids};
+use super::{Ctx, Flow, Group, KeySpec, Spec, flag};
+use crate::keyspace_events::EventClasses;
+use crate::refusal::Refusal;
+
+pub(crate) static SPECS: &[Spec] = &[
+    Spec {
+        name: "xadd",
+        arity: -5,
+        flags: flag::WRITE | flag::DENYOOM | flag::FAST,
+        keys: KeySpec::FIRST,
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(1), and O(N) for N entries that are trimmed",
+        summary: "Appends an entry to a stream, which is made if there is none.",
+        syntax: "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] \
+                 <* | ms-* | id> field value [field value ...]",
+        handler: xadd,
+        ..Spec::BASE
+    },
+    Spec {
+        name: "xlen",
+        arity: 2,
+        flags: flag::READONLY | flag::FAST,
+        keys: KeySpec::FIRST,
+        group: Group::Stream,
+        since: "5.0.0",
+        summary: "Counts the entries of a stream.",
+        syntax: "key",
+        handler: xlen,
+        ..Spec::BASE
+    },
+    Spec {
+        name: "xrange",
+        arity: -4,
+        flags: flag::READONLY,
+        keys: KeySpec::FIRST,
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(log N + M) for M entries returned out of N",
+        summary: "Reads the entries between two IDs, the oldest first.",
+        syntax: "key start end [COUNT count]",
+        handler: xrange,
+        ..Spec::BASE
+    },
+    Spec {
+        name: "xrevrange",
+        arity: -4,
+        flags: flag::READONLY,
+        keys: KeySpec::FIRST,
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(log N + M) for M entries returned out of N",
+        summary: "Reads the entries between two IDs, the newest first.",
+        syntax: "key end start [COUNT count]",
+        handler: xrevrange,
+        ..Spec::BASE
+    },
+    Spec {
+        name: "xdel",
+        arity: -3,
+        flags: flag::WRITE | flag::FAST,
+        keys: KeySpec::FIRST,
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(log N) for each ID",
+        summary: "Deletes single entries; what is pending of them stays pending.",
+        syntax: "key id [id ...]",
+        handler: xdel,
+        ..Spec::BASE
+    },
+    Spec {
+        name: "xtrim",
+        arity: -4,
+        flags: flag::WRITE,
+        keys: KeySpec::FIRST,
+        group: Group::Stream,
+        since: "5.0.0",
+        complexity: "O(N) for N entries that are trimmed",
+        summary: "Drops the oldest entries down to a length or up to an ID.",
+        syntax: "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
+        handler: xtrim,
+        ..Spec::BASE
+    },
+    Spec {
+        name: "xsetid",
+        arity: -3,
+        flags: flag::WRITE | flag::DENYOOM | flag::FAST,
+        keys: KeySpec::FIRST,
+        group: Group::Stream,
+        since: "5.0.0",
+        summary: "Sets the counters of a stream; for those who restore one.",
+        syntax: "key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]",
+        handler: xsetid,
+        ..Spec::BASE
+    },
+];
+
+/// The LIMIT of an approximate trim that names none: this many logical nodes ...
+const LIMIT_DEFAULT_NODES: u64 = 100;
+/// ... but at most this many entries ...
+const LIMIT_DEFAULT_MAX: u64 = 1_000_000;
+/// ... and this many if nodes are not bounded.
+const LIMIT_DEFAULT_UNBOUNDED: u64 = 10_000;
+
+/// The options that XADD and XTRIM share, as far as they have been read.
+#[derive(Debug, Default)]
+struct TrimOptions {
+    strategy: Option<TrimStrategy>,
+    is_approximate: bool,
+    limit: Option<u64>,
+}
+
+impl TrimOptions {
+    /// Reads one option at the head of `args`; returns how many arguments it took, 0 if it is
+    /// none of these.
+    fn take(&mut self, args: &[&[u8]]) -> Result<usize, Refusal> {
+        let [name, values @ ..] = args else {
+            return Ok(0);
+        };
+        if values.is_empty() {
+            return Ok(0);
+        }
+        if arg::is(name, "MAXLEN") {
+            let (value, taken) = self.take_threshold(values)?;
+            let length = u64::try_from(arg::int(value)?)
+                .map_err(|_| Refusal::new("ERR The MAXLEN argument must be >= 0."))?;
+            self.strategy = Some(TrimStrategy::MaxLen(length));
+            Ok(taken + 1)
+        } else if arg::is(name, "MINID") {
+            let (value, taken) = self.take_threshold(values)?;
+            self.strategy = Some(TrimStrategy::MinId(arg::id(value)?));
+            Ok(taken + 1)
+        } else if arg::is(name, "LIMIT") {
+            let limit = u64::try_from(arg::int(values[0])?)
+                .map_err(|_| Refusal::new("ERR The LIMIT argument must be >= 0."))?;
+            self.limit = Some(limit);
+            Ok(2)
+        } else {
+            Ok(0)
+        }
+    }
+
+    /// The threshold behind MAXLEN or MINID, and how many arguments it took with its `=` or `~`.
+    fn take_threshold<'a>(&mut self, values: &[&'a [u8]]) -> Result<(&'a [u8], usize), Refusal> {
+        if self.strategy.is_some() {
+            return Err(Refusal::new(
+                "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+            ));
+        }
+        match *values {
+            [b"~", value, ..] => {
+                self.is_approximate = true;
+                Ok((value, 2))
+            }
+            [b"=", value, ..] => Ok((value, 2)),
+            [value, ..] => Ok((value, 1)),
+            [] => Err(Refusal::SYNTAX),
+        }
+    }
+
+    /// Checks how the options go together; `None` if nothing is to be trimmed.
+    fn finish(self, is_required: bool, node_entries_max: u32) -> Result<Option<Trim>, Refusal> {
+        if self.strategy.is_none() && self.limit.is_some_and(|limit| limit > 0) {
+            return Err(Refusal::new(
+                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+            ));
+        }
+        if self.strategy.is_none() && is_required {
+            return Err(Refusal::new(
+                "ERR syntax error, XTRIM must be called with a trimming strategy",
+            ));
+        }
+        if self.limit.is_some() && !self.is_approximate {
+            return Err(Refusal::new(
+                "ERR syntax error, LIMIT cannot be used without the special ~ option",
+            ));
+        }
+        let default = match node_entries_max {
+            0 => LIMIT_DEFAULT_UNBOUNDED,
+            entries => (LIMIT_DEFAULT_NODES * u64::from(entries)).min(LIMIT_DEFAULT_MAX),
+        };
+        let limit = self.is_approximate.then(|| self.limit.unwrap_or(default));
+        let approximate = self.is_approximate;
+        Ok(self.strategy.map(|strategy| Trim {
+            strategy,
+            approximate,
+            limit,
+        }))
+    }
+}
+
+/// What XADD was asked for.
+struct Add {
+    id: NewId,
+    trim: Option<Trim>,
+    no_make: bool,
+    /// Index of the first field.
+    fields_at: usize,
+}
+
+impl Add {
+    /// Options may stand in any order; the first argument that is none is the ID.
+    fn parse(args: &[&[u8]], node_entries_max: u32) -> Result<Self, Refusal> {
+        let mut options = TrimOptions::default();
+        let mut no_make = false;
+        let mut id = None;
+        let mut at = 2;
+        while at < args.len() && id.is_none() {
+            let taken = if args[at] == b"*" {
+                0
+            } else {
+                options.take(&args[at..])?
+            };
+            if taken > 0 {
+                at += taken;
+                continue;
+            }
+            if arg::is(args[at], "NOMKSTREAM") {
+                no_make = true;
+            } else {
+                id = Some(arg::given_id(args[at])?);
+            }
+            at += 1;
+        }
+        let trim = options.finish(false, node_entries_max)?;
+        let fields = args.len() - at;
+        let Some(id) = id.filter(|_| fields >= 2 && fields.is_multiple_of(2)) else {
+            return Err(Refusal::wrong_arity("xadd"));
+        };
+        let id = match id {
+            GivenId::Auto => NewId::Auto,
+            GivenId::AutoSeq(ms) => NewId::AutoSeq(ms),
+            GivenId::Full(EntryId::MIN) => {
+                return Err(Refusal::new(
+                    "ERR The ID specified in XADD must be greater than 0-0",
+                ));
+            }
+            GivenId::Full(id) => NewId::Given(id),
+        };
+        Ok(Self {
+            id,
+            trim,
+            no_make,
+            fields_at: at,
+        })
+    }
+}
+
+fn xadd(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
+    let add = Add::parse(args, ctx.hub.config.stream_node_max_entries)?;
+    let (db, key) = (ctx.db(), args[1]);
+    if add.no_make && !ctx.batch.exists(db, key) {
+        ctx.reply.null();
+        return Ok(Flow::Done);
+    }
+    let is_new = ctx
+        .hub
+        .config
+        .notify_keyspace_events
+        .contains(EventClasses::NEW)
+        && !ctx.batch.exists(db, key);
+    let fields = &args[add.fields_at..];
+    let id = ctx
+        .batch
+        .add(db, key, add.id, fields)
+        .map_err(|error| match error {
+            Error::TooLarge { what: "entry", .. } => {
+                Refusal::new("ERR Elements are too large to be stored")
+            }
+            other => other.into(),
+        })?;
+    ctx.reply.id(id);
+    if is_new {
+        ctx.notify(EventClasses::NEW, "new", db, key);
+    }
+    ctx.notify(EventClasses::STREAM, "xadd", db, key);
+    if let Some(trim) = add.trim
+        && ctx.batch.trim(db, key, trim)? > 0
+    {
+        ctx.notify(EventClasses::STREAM, "xtrim", db, key);
+    }
+    ctx.ready(db, key);
+    Ok(Flow::Done)
+}
+
+fn xlen(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
+    let length = ctx.look(args[1]).map_or(0, |stream| stream.length);
+    ctx.reply.count(length);
+    Ok(Flow::Done)
+}
+
+fn xrange(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
+    range(ctx, args, false)
+}
+
+fn xrevrange(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
+    range(ctx, args, true)
+}
+
+fn range(ctx: &mut Ctx<'_, '_>, args: &[&[u8]], reverse: bool) -> Result<Flow, Refusal> {
+    let (start, end) = if reverse {
+        (args[3], args[2])
+    } else {
+        (args[2], args[3])
+    };
+    let start = arg::interval_start(start)?;
+    let end = arg::interval_end(end)?;
+    let count = range_count(&args[4..])?;
+    if ctx.look(args[1]).is_none() {
+        ctx.reply.array(0);
+    } else if count == Some(0) {
+        ctx.reply.null_array();
+    } else {
+        let range = Range {
+            start,
+            end,
+            reverse,
+            count,
+        };
+        let entries = ctx.batch.range(ctx.db(), args[1], range)?;
+        ctx.reply.entries(entries.unwrap_or_default());
+    }
+    Ok(Flow::Done)
+}
+
+/// `[COUNT count]`, as often as one likes: the last one counts, and a negative one is 0.
+fn range_count(mut options: &[&[u8]]) -> Result<Option<usize>, Refusal> {
+    let mut count = None;
+    while let [name, rest @ ..] = options {
+        let [value, rest @ ..] = rest else {
+            return Err(Refusal::SYNTAX);
+        };
+        if !arg::is(name, "COUNT") {
+            return Err(Refusal::SYNTAX);
+        }
+        count = Some(arg::count(value)?);
+        options = rest;
+    }
+    Ok(count)
+}
+
+fn xdel(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
+    let (db, key) = (ctx.db(), args[1]);
+    if !ctx.batch.exists(db, key) {
+        ctx.reply.int(0);
+        return Ok(Flow::Done);
+    }
+    let ids = Ids::parse(&args[2..])?;
+    let deleted = ctx.batch.delete_entries(db, key, &ids)?;
+    if deleted > 0 {
+        ctx.touched(db, key);
+        ctx.notify(EventClasses::STREAM, "xdel", db, key);
+    }
+    ctx.reply.count(deleted);
+    Ok(Flow::Done)
+}
+
+fn xtrim(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
+    let mut options = TrimOptions::default();
+    let mut at = 2;
+    while at < args.len() {
+        match options.take(&args[at..])? {
+            0 => return Err(Refusal::SYNTAX),
+            taken => at += taken,
+        }
+    }
+    let trim = options.finish(true, ctx.hub.config.stream_node_max_entries)?;
+    let (db, key) = (ctx.db(), args[1]);
+    let removed = match trim {
+        Some(trim) => ctx.batch.trim(db, key, trim)?,
+        None => 0,
+    };
+    if removed > 0 {
+        ctx.notify(EventClasses::STREAM, "xtrim", db, key);
+        ctx.touched(db, key);
+    }
+    ctx.reply.count(removed);
+    Ok(Flow::Done)
+}
+
+/// The options of XSETID.
+fn parse_counters(args: &[&[u8]]) -> Result<Counters, Refusal> {
+    let last_id = arg::id(args[2])?;
+    let mut counters = Counters {
+        last_id,
+        entries_added: None,
+        max_deleted_id: None,
+    };
+    let mut options = &args[3..];
+    while let [name, rest @ ..] = options {
+        let [value, rest @ ..] = rest else {
+            return Err(Refusal::SYNTAX);
+        };
+        if arg::is(name, "ENTRIESADDED") {
+            let added = u64::try_from(arg::int(value)?)
+                .map_err(|_| Refusal::new("ERR entries_added must be positive"))?;
+            counters.entries_added = Some(added);
+        } else if arg::is(name, "MAXDELETEDID") {
+            let max_deleted_id = arg::id(value)?;
+            if last_id < max_deleted_id {
+                return Err(Refusal::new(
+                    "ERR The ID specified in XSETID is smaller than the provided \
+                     max_deleted_entry_id",
+                ));
+            }
+            // 0-0 stands for "not given".
+            counters.max_deleted_id = Some(max_deleted_id).filter(|id| *id != EntryId::MIN);
+        } else {
+            return Err(Refusal::SYNTAX);
+        }
+        options = rest;
+    }
+    Ok(counters)
+}
+
+fn xsetid(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
+    let counters = parse_counters(args)?;
+    let (db, key) = (ctx.db(), args[1]);
+    let stream = ctx.batch.stream(db, key).ok_or(Refusal::NO_SUCH_KEY)?;
+    if counters.last_id < stream.max_deleted_id {
+        return Err(Refusal::new(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
+    if has_entry_above(ctx, key, counters.last_id)? {
+        return Err(Refusal::new(
+            "ERR The ID specified in XSETID is smaller than the target stream top item",
+        ));
+    }
+    if stream.length > 0
+        && counters
+            .entries_added
+            .is_some_and(|added| added < stream.length)
+    {
+        return Err(Refusal::new(
+            "ERR The entries_added specified in XSETID is smaller than the target stream length",
+        ));
+    }
+    ctx.batch.set_counters(db, key, counters)?;
+    ctx.notify(EventClasses::STREAM, "xsetid", db, key);
+    ctx.reply.ok();
+    Ok(Flow::Done)
+}
+
+fn has_entry_above(ctx: &mut Ctx<'_, '_>, key: &[u8], id: EntryId) -> Result<bool, Refusal> {
+    let Some(start) = id.next() else {
+        return Ok(false);
+    };
+    let range = Range {
+        start,
+        end: EntryId::MAX,
+        reverse: false,
+        count: Some(1),
+    };
+    let entries = ctx.batch.range(ctx.db(), key, range)?;
+    Ok(entries.is_some_and(|entries| !entries.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Add, TrimOptions};
+    use alluvium_engine::{EntryId, NewId, Trim, TrimStrategy};
+
+    fn add(command: &str) -> Result<Add, String> {
+        let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
+        Add::parse(&args, 100)
+            .map_err(|refusal| String::from_utf8_lossy(refusal.text()).into_owned())
+    }
+
+    #[test]
+    fn xadd_options_come_in_any_order_before_the_id() {
+        let parsed = add("XADD k LIMIT 7 nomkstream MAXLEN ~ 5 * f v").unwrap();
+        assert_eq!(parsed.id, NewId::Auto);
+        assert!(parsed.no_make);
+        assert_eq!(parsed.fields_at, 9);
+        let trim = Trim {
+            strategy: TrimStrategy::MaxLen(5),
+            approximate: true,
+            limit: Some(7),
+        };
+        assert_eq!(parsed.trim, Some(trim));
+        assert_eq!(add("XADD k 5-* f v").unwrap().id, NewId::AutoSeq(5));
+    }
+
+    #[test]
+    fn an_approximate_trim_is_bounded_unless_told_otherwise() {
+        let limit = |command: &str| add(command).unwrap().trim.unwrap().limit;
+        assert_eq!(limit("XADD k MINID ~ 5 * f v"), Some(10_000));
+        assert_eq!(limit("XADD k MINID ~ 5 LIMIT 0 * f v"), Some(0));
+        assert_eq!(limit("XADD k MINID = 5 * f v"), None);
+        let mut options = TrimOptions::default();
+        options.take(&[b"MINID", b"~", b"1"]).unwrap();
+        let trim = options.finish(true, 65_536).unwrap().unwrap();
+        assert_eq!(trim.limit, Some(1_000_000));
+        assert_eq!(trim.strategy, TrimStrategy::MinId(EntryId::new(1, 0)));
+    }
+
+    #[test]
+    fn what_is_no_option_is_taken_for_the_id() {
+        let invalid = "ERR Invalid stream ID specified as stream command argument";
+        for command in [
+            "XADD k KEEPREF * f v",
+            "XADD k MAXLEN = 5 f v",
+            "XADD k - f v",
+        ] {
+            assert_eq!(add(command).err().unwrap(), invalid, "{command}");
+        }
+        let arity = "ERR wrong number of arguments for 'xadd' command";
+        for command in [
+            "XADD k MAXLEN 5 *",
+            "XADD k 1 f v f",
+            "XADD k MAXLEN 5 NOMKSTREAM",
+        ] {
+            assert_eq!(add(command).err().unwrap(), arity, "{command}");
+        }
+        let zero = "ERR The ID specified in XADD must be greater than 0-0";
+        assert_eq!(add("XADD k 0-0 f v").err().unwrap(), zero);
+        assert!(add("XADD k 0-* f v").is_ok());
+    }
+}

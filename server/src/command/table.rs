@@ -7,8 +7,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Spec, client, config, connection, debug, groups, info, introspection, keys, pubsub, server,
-    streams, transaction,
+    Spec, client, config, connection, debug, expiry, groups, info, introspection, keys, object,
+    others, pending, pubsub, reads, server, streams, transaction, xinfo,
 };
 
 /// A command or subcommand at its place in the table.
@@ -57,8 +57,14 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         connection::SPECS,
         transaction::SPECS,
         streams::SPECS,
+        reads::SPECS,
         groups::SPECS,
+        pending::SPECS,
+        xinfo::SPECS,
         keys::SPECS,
+        expiry::SPECS,
+        object::SPECS,
+        others::SPECS,
         client::SPECS,
         config::SPECS,
         info::SPECS,
