@@ -1,17 +1,35 @@
-//! The engine: open, close, the lock, the threads.
+//! The engine: open, close, and everything in between that is not a command.
+//!
+//! ```text
+//!   callers --lock--> Core { State, Log } <--gather-- commit thread --write, sync--> segments
+//!                       ^          ^
+//!                       |          '--take next-- preparing thread --make--> next, reserve
+//!                       '--slice by slice-- checkpoint thread --> checkpoint/
+//! ```
+//!
+//! One lock guards the state and the log that it is a fold over. It is never held during I/O,
+//! except where a command cannot go on otherwise: when the next segment is not there yet.
+
+mod checkpoints;
+mod open;
+mod reports;
+mod threads;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, RwLock};
 
 use crate::batch::Batch;
-use crate::log::Log;
-use crate::options::{Options, SyncPolicy};
+use crate::log::{Commit, Listener, Log, Prepare, Progress};
+use crate::options::{Options, SyncPolicy, Threads};
 use crate::state::State;
 use crate::storage::{Clock, RealStorage, Storage, SystemClock};
 use crate::{Lsn, Result};
+use checkpoints::Checkpoints;
+pub use reports::{CheckpointReport, CheckpointStatus, EngineStats, Loss, RecoveryReport};
+use threads::Workers;
 
 /// What the lock guards: the state, and the log that it is a fold over.
 pub(crate) struct Core {
@@ -19,117 +37,35 @@ pub(crate) struct Core {
     pub(crate) log: Log,
 }
 
+/// What the engine and its threads share.
 struct Shared {
     core: Mutex<Core>,
+    parts: Parts,
+    checkpoints: Checkpoints,
+    recovery: RwLock<RecoveryReport>,
+}
+
+/// What does not change with a reload.
+struct Parts {
+    storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
+    dir: PathBuf,
+    options: Options,
+    progress: Arc<Progress>,
+    prepare: Arc<Prepare>,
+    commit: Commit,
 }
 
 /// An open data directory.
+///
+/// Commands run on a [`Batch`], under the one lock. What they append is on its way after
+/// [`Engine::submit`], and a reply may leave once [`Engine::settled`] has reached what it depends
+/// on. Dropping an engine closes it.
 pub struct Engine {
     shared: Arc<Shared>,
-}
-
-/// What open found and did.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RecoveryReport {
-    /// The checkpoint that was loaded, by the LSN where it begins.
-    pub checkpoint: Option<Lsn>,
-    /// Frames that were replayed.
-    pub frames: u64,
-    /// Bytes of log that were replayed.
-    pub bytes: u64,
-    /// Bytes of a torn tail that were cut.
-    pub torn_bytes: u64,
-    /// Streams that there are now.
-    pub streams: u64,
-    /// Entries that there are now.
-    pub entries: u64,
-    /// How long it took.
-    pub duration: Duration,
-    /// Files that the store does not know; they are left alone.
-    pub unknown_files: Vec<PathBuf>,
-    /// Checkpoints that could not be read; an older one was used.
-    pub damaged_checkpoints: Vec<PathBuf>,
-    /// What could not be read (only with `Recovery::Salvage`).
-    pub losses: Vec<Loss>,
-}
-
-/// Bytes of the log that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// The damaged file.
-    pub path: PathBuf,
-    /// Where the damage begins, in bytes.
-    pub offset: u64,
-    /// How many bytes are lost.
-    pub len: u64,
-}
-
-/// What a checkpoint wrote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CheckpointReport {
-    /// Replay starts here.
-    pub begin: Lsn,
-    /// The log was durable up to here before the checkpoint got its name.
-    pub end: Lsn,
-    /// Size of the file in bytes.
-    pub bytes: u64,
-    /// When it was finished, in milliseconds since the Unix epoch.
-    pub finished_ms: u64,
-}
-
-/// The checkpoints so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CheckpointStatus {
-    /// The newest one, also one of an earlier run.
-    pub last: Option<CheckpointReport>,
-    /// Whether one is being taken.
-    pub is_running: bool,
-    /// Whether the last attempt failed.
-    pub failed: bool,
-    /// How many were taken since open.
-    pub taken: u64,
-}
-
-/// Figures of a running engine.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct EngineStats {
-    /// The LSN behind the last frame that was appended.
-    pub appended: Lsn,
-    /// The LSN up to which a kill loses nothing.
-    pub written: Lsn,
-    /// The LSN up to which a power cut loses nothing.
-    pub durable: Lsn,
-    /// Commits: positioned writes of gathered frames.
-    pub commits: u64,
-    /// Frames that were appended.
-    pub frames: u64,
-    /// Bytes that were written to the log.
-    pub bytes_written: u64,
-    /// Syncs of the log.
-    pub syncs: u64,
-    /// Time spent in these syncs.
-    pub sync_time: Duration,
-    /// The longest of them.
-    pub sync_time_max: Duration,
-    /// How long the last one took.
-    pub sync_time_last: Duration,
-    /// Log segments on disk.
-    pub segments: u64,
-    /// Bytes of log segments on disk.
-    pub segment_bytes: u64,
-    /// Bytes of checkpoints on disk.
-    pub checkpoint_bytes: u64,
-    /// Whether the next segment is ready.
-    pub is_spare_ready: bool,
-    /// Whether the last attempt to make a segment found the disk full.
-    pub is_disk_full: bool,
-    /// Whether a write or sync failed.
-    pub is_poisoned: bool,
+    workers: Workers,
+    /// Held while the directory is open.
+    lock: Option<Box<dyn Send + Sync>>,
 }
 
 impl Engine {
@@ -146,94 +82,205 @@ impl Engine {
         dir: &Path,
         options: Options,
     ) -> Result<Self> {
-        let _ = (storage, clock, dir, options);
-        todo!()
+        let parts = Parts::new(storage, clock, dir, options);
+        let lock = parts.lock_directory()?;
+        let (core, found) = parts.recover()?;
+        let shared = Arc::new(Shared {
+            core: Mutex::new(core),
+            parts,
+            checkpoints: Checkpoints::new(found.kept),
+            recovery: RwLock::new(found.report),
+        });
+        shared.commit_all()?;
+        let workers = match shared.parts.options.threads {
+            Threads::Background => Workers::start(&shared)?,
+            Threads::Inline => Workers::none(),
+        };
+        Ok(Self {
+            shared,
+            workers,
+            lock: Some(lock),
+        })
     }
 
     /// What open found and did.
     #[must_use]
     pub fn recovery(&self) -> RecoveryReport {
-        todo!()
+        self.shared.recovery.read().clone()
     }
 
     /// Takes the one lock; commands run on the batch.
     #[must_use]
     pub fn lock(&self) -> Batch<'_> {
-        let guard: MutexGuard<'_, Core> = self.shared.core.lock();
-        Batch::new(guard, self.shared.clock.now_ms())
+        let now_ms = self.shared.parts.clock.now_ms();
+        Batch::new(self.shared.core.lock(), now_ms)
     }
 
-    /// Sends what is gathered on its way.
+    /// Sends what is gathered on its way: it is written before this returns, or, if replies wait
+    /// for the disk, the commit thread has been woken.
     pub fn submit(&self) {
-        todo!()
+        let progress = &self.shared.parts.progress;
+        if progress.appended() <= progress.written() {
+            return;
+        }
+        if progress.policy() == SyncPolicy::Always && self.workers.wake_commit() {
+            return;
+        }
+        // An error has poisoned the log, which is how waiters learn of it.
+        drop(self.shared.write());
     }
 
     /// Replies that depend on nothing behind this may leave.
     #[must_use]
     pub fn settled(&self) -> Lsn {
-        todo!()
+        self.shared.parts.progress.settled()
     }
 
     /// Waits until `lsn` is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](crate::Error::Poisoned) if it never will be.
     pub fn wait_settled(&self, lsn: Lsn) -> Result<()> {
-        let _ = lsn;
-        todo!()
+        let progress = &self.shared.parts.progress;
+        if progress.settled() >= lsn {
+            return Ok(());
+        }
+        if progress.policy() != SyncPolicy::Always {
+            self.shared.write()?;
+        } else if !self.workers.wake_commit() {
+            self.shared.commit_all()?;
+        }
+        progress.wait(lsn)
     }
 
-    /// Registers what is called after `settled` moved or the log was poisoned.
+    /// Registers what is called after [`Engine::settled`] moved or the log was poisoned, by
+    /// whichever thread did that. It must not block, and must not call the engine's lock.
     pub fn on_progress(&self, listener: Arc<dyn Fn() + Send + Sync>) {
-        let _ = listener;
-        todo!()
+        let listener: Listener = listener;
+        self.shared.parts.progress.set_listener(Some(listener));
     }
 
     /// Whether a write or sync failed: nothing more can be acknowledged.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        todo!()
+        self.shared.parts.progress.is_poisoned()
     }
 
     /// Changes when a write counts as settled.
     pub fn set_sync_policy(&self, policy: SyncPolicy) {
-        let _ = policy;
-        todo!()
+        self.shared.parts.progress.set_policy(policy);
+        self.workers.wake_commit();
     }
 
     /// When a write counts as settled.
     #[must_use]
     pub fn sync_policy(&self) -> SyncPolicy {
-        todo!()
+        self.shared.parts.progress.policy()
     }
 
-    /// Writes what is gathered and makes it durable.
+    /// Writes what is gathered and makes it durable, whatever the policy.
     pub fn sync(&self) -> Result<()> {
-        todo!()
+        self.shared.commit_all()
     }
 
-    /// Takes a checkpoint now, or waits for the one that is being taken and takes another.
+    /// Takes a checkpoint now; waits for the one that is being taken, if there is one.
+    ///
+    /// # Durability
+    ///
+    /// All that was appended before the call is durable when it returns.
     pub fn checkpoint(&self) -> Result<CheckpointReport> {
-        todo!()
+        self.shared.checkpoint()
     }
 
     /// The checkpoints so far.
     #[must_use]
     pub fn last_checkpoint(&self) -> CheckpointStatus {
-        todo!()
+        self.shared.checkpoints.status()
     }
 
-    /// Closes and opens the directory again in place.
+    /// Closes the directory and opens it again, in place: a rehearsal of a restart.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::open`]; the log is poisoned then.
     pub fn reload(&self) -> Result<()> {
-        todo!()
+        self.shared.reload()
     }
 
     /// Figures of the running engine.
     #[must_use]
     pub fn stats(&self) -> EngineStats {
-        todo!()
+        self.shared.stats()
     }
 
-    /// Syncs, takes a checkpoint and unlocks the directory. Dropping does the same, and ignores
-    /// errors.
-    pub fn close(self) -> Result<()> {
-        todo!()
+    /// Syncs, takes a checkpoint and unlocks the directory.
+    pub fn close(mut self) -> Result<()> {
+        self.close_once()
+    }
+
+    fn close_once(&mut self) -> Result<()> {
+        let Some(lock) = self.lock.take() else {
+            return Ok(());
+        };
+        self.workers.stop(&self.shared);
+        let mut closed = self.shared.commit_all();
+        if closed.is_ok() && self.shared.parts.options.checkpoint_on_close {
+            closed = self.shared.checkpoint().map(drop);
+        }
+        self.shared.parts.progress.set_listener(None);
+        drop(lock);
+        closed
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`.
+        drop(self.close_once());
+    }
+}
+
+impl Shared {
+    /// Writes what is gathered.
+    fn write(&self) -> Result<()> {
+        let gather = |last| self.core.lock().log.gather(last);
+        self.parts.commit.write(gather)
+    }
+
+    /// Writes what is gathered and makes it durable.
+    fn commit_all(&self) -> Result<()> {
+        self.write()?;
+        self.parts.commit.sync()
+    }
+
+    fn stats(&self) -> EngineStats {
+        let progress = &self.parts.progress;
+        let counters = &progress.counters;
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let nanos = |counter| std::time::Duration::from_nanos(count(counter));
+        let (segments, segment_bytes) = {
+            let mut core = self.core.lock();
+            let set = core.log.segments();
+            (set.count(), set.bytes())
+        };
+        EngineStats {
+            appended: progress.appended(),
+            written: progress.written(),
+            durable: progress.durable(),
+            commits: count(&counters.commits),
+            frames: count(&counters.frames),
+            bytes_written: count(&counters.bytes),
+            syncs: count(&counters.syncs),
+            sync_time: nanos(&counters.sync_nanos),
+            sync_time_max: nanos(&counters.sync_nanos_max),
+            sync_time_last: nanos(&counters.sync_nanos_last),
+            segments,
+            segment_bytes,
+            checkpoint_bytes: self.checkpoints.bytes(),
+            is_spare_ready: self.parts.prepare.is_next_ready(),
+            is_disk_full: self.parts.prepare.is_full(),
+            is_poisoned: progress.is_poisoned(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong, told apart by what the caller does next.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The engine's only error type.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,15 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+}
+
+/// Wraps what the operating system said, with the operation and the file that it was about.
+pub(crate) fn io_error(operation: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// A result with the engine's [`enum@Error`].

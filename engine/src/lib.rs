@@ -1,6 +1,7 @@
 //! A persistent stream engine: Redis Streams semantics on an append-only log.
 
 mod batch;
+mod checkpoint;
 mod engine;
 mod entries;
 mod error;

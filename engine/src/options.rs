@@ -68,3 +68,16 @@ impl Default for Options {
         }
     }
 }
+
+impl Options {
+    /// The same with every figure within its limits.
+    pub(crate) fn within_limits(mut self) -> Self {
+        let max = limits::SEGMENT_SIZE_MAX;
+        self.segment_size = self
+            .segment_size
+            .clamp(limits::SEGMENT_SIZE_MIN, max)
+            .next_multiple_of(4096)
+            .min(max);
+        self
+    }
+}

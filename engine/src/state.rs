@@ -41,6 +41,12 @@ impl State {
         todo!()
     }
 
+    /// Recovery is over.
+    pub(crate) fn finish_recovery(&mut self, log: &Log) -> Result<()> {
+        let _ = log;
+        todo!()
+    }
+
     /// Number of streams and of entries.
     pub(crate) fn counts(&self) -> (u64, u64) {
         todo!()

@@ -43,6 +43,16 @@ impl<'e> Batch<'e> {
     }
 }
 
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        // Whoever panics in the middle of a command may have left the state and the log apart.
+        if std::thread::panicking() {
+            self.guard.log.poison();
+        }
+        self.guard.log.end_frame();
+    }
+}
+
 impl Batch<'_> {
     /// Freezes the time of the following commands, in milliseconds since the Unix epoch.
     pub fn set_now(&mut self, now_ms: u64) {

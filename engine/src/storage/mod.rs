@@ -54,6 +54,8 @@ pub trait Storage: Send + Sync + 'static {
     fn unlink(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// A number that was never given before, to tell apart what the same name has held.
+    fn random(&self) -> u64;
 }
 
 /// An open file.

@@ -3,15 +3,16 @@
 //! All calls that reach the disk or ask for the time are here, which is why this file alone is
 //! excused from the lints that forbid them elsewhere.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Advice, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
+use rustix::io::Errno;
 
 use super::{Access, Clock, DirEntry, Map, Storage, StorageFile};
 
@@ -34,9 +35,8 @@ impl Storage for RealStorage {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let metadata = entry.metadata()?;
-            let name: &OsStr = &entry.file_name();
             entries.push(DirEntry {
-                name: name.to_string_lossy().into_owned(),
+                name: entry.file_name().to_string_lossy().into_owned(),
                 len: metadata.len(),
                 is_dir: metadata.is_dir(),
             });
@@ -84,6 +84,11 @@ impl Storage for RealStorage {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
+
+    fn random(&self) -> u64 {
+        // The standard library seeds these from the operating system.
+        RandomState::new().build_hasher().finish()
+    }
 }
 
 impl StorageFile for RealFile {
@@ -105,6 +110,12 @@ impl StorageFile for RealFile {
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        // A full disk is found out before anything is written. Where this is not supported, the
+        // writes below find out; they are what makes later writes cheap in any case.
+        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
         let zeros = vec![0; ZEROS_LEN.min(usize::try_from(len).unwrap_or(ZEROS_LEN))];
         let mut done = 0;
         while done < len {

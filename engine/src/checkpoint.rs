@@ -1,0 +1,232 @@
+//! Checkpoint files: written aside, synced, renamed, and read back.
+//!
+//! A file gets its name only when it is complete and durable, and only when the log is durable up
+//! to where it ends; the directory is synced before anything that it replaces is removed. Two are
+//! kept, so that a damaged one costs a longer replay and nothing else.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::io_error;
+use crate::format::checkpoint::{self as format, Part, Trailer};
+use crate::storage::{Access, Storage, StorageFile, read_full_at, write_all_at};
+use crate::{CheckpointReport, Error, Lsn, Result};
+
+/// Ending of the names of checkpoints.
+const SUFFIX: &str = ".ckpt";
+/// Ending of the names of checkpoints that are being written.
+const UNFINISHED: &str = ".ckpt.new";
+/// Sections are gathered up to this size before they are written.
+const WRITE_LEN: usize = 1 << 20;
+
+/// What was read, or what is wrong with it.
+type Verified<T> = std::result::Result<T, &'static str>;
+
+/// A checkpoint that is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) path: PathBuf,
+    pub(crate) report: CheckpointReport,
+}
+
+/// A checkpoint that is being written.
+pub(crate) struct Writer<'a> {
+    storage: &'a dyn Storage,
+    dir: &'a Path,
+    path: PathBuf,
+    file: Arc<dyn StorageFile>,
+    buffer: Vec<u8>,
+    written: u64,
+    sections: u32,
+    begin: Lsn,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a checkpoint from which replay starts at `begin`.
+    pub(crate) fn create(storage: &'a dyn Storage, dir: &'a Path, begin: Lsn) -> Result<Self> {
+        let path = dir.join(format!("{:016x}{UNFINISHED}", begin.0));
+        let file = match storage.open(&path, Access::Create) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                discard(storage, &path)?;
+                storage.open(&path, Access::Create)
+            }
+            opened => opened,
+        }
+        .map_err(|error| io_error("create", &path, error))?;
+        Ok(Self {
+            storage,
+            dir,
+            path,
+            file,
+            buffer: format::header(begin).to_vec(),
+            written: 0,
+            sections: 0,
+            begin,
+        })
+    }
+
+    /// Adds a section; an empty one is left out.
+    pub(crate) fn section(&mut self, section: &[u8]) -> Result<()> {
+        if section.is_empty() {
+            return Ok(());
+        }
+        if section.len() > format::SECTION_LEN_MAX {
+            return Err(Error::TooLarge {
+                what: "checkpoint section",
+                size: section.len() as u64,
+                limit: format::SECTION_LEN_MAX as u64,
+            });
+        }
+        let header = format::section_header(self.sections, section);
+        self.sections += 1;
+        self.buffer.extend_from_slice(&header);
+        self.buffer.extend_from_slice(section);
+        if self.buffer.len() >= WRITE_LEN {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        write_all_at(&*self.file, self.written, &self.buffer)
+            .map_err(|error| io_error("write", &self.path, error))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Completes the checkpoint. The log must be durable up to `end` by now.
+    pub(crate) fn finish(mut self, end: Lsn, finished_ms: u64) -> Result<Kept> {
+        let file_len = self.written + (self.buffer.len() + format::TRAILER_LEN) as u64;
+        let trailer = Trailer {
+            end,
+            file_len,
+            finished_ms,
+        };
+        self.buffer.extend_from_slice(&trailer.encode());
+        self.flush()?;
+        self.file
+            .sync()
+            .map_err(|error| io_error("sync", &self.path, error))?;
+        let path = self.dir.join(format!("{:016x}{SUFFIX}", end.0));
+        self.storage
+            .rename(&self.path, &path)
+            .map_err(|error| io_error("rename", &self.path, error))?;
+        self.storage
+            .sync_dir(self.dir)
+            .map_err(|error| io_error("sync", self.dir, error))?;
+        let report = CheckpointReport {
+            begin: self.begin,
+            end,
+            bytes: file_len,
+            finished_ms,
+        };
+        Ok(Kept { path, report })
+    }
+
+    /// Gives up: the unfinished file is removed.
+    pub(crate) fn abandon(self) -> Result<()> {
+        let (storage, path) = (self.storage, self.path.clone());
+        drop(self);
+        discard(storage, &path)
+    }
+}
+
+/// Removes a checkpoint that is no longer needed.
+pub(crate) fn discard(storage: &dyn Storage, path: &Path) -> Result<()> {
+    storage
+        .unlink(path)
+        .map_err(|error| io_error("unlink", path, error))
+}
+
+/// What is in the directory of checkpoints.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The newest valid one, with its bytes.
+    pub(crate) newest: Option<(Kept, Vec<u8>)>,
+    /// Valid ones before it, newest first.
+    pub(crate) older: Vec<Kept>,
+    pub(crate) damaged: Vec<PathBuf>,
+    pub(crate) unknown: Vec<PathBuf>,
+}
+
+/// Looks for checkpoints, and removes what was not finished.
+pub(crate) fn find(storage: &dyn Storage, dir: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    let entries = storage
+        .list(dir)
+        .map_err(|error| io_error("list", dir, error))?;
+    for entry in entries.iter().rev() {
+        let path = dir.join(&entry.name);
+        if !entry.is_dir && is_name(&entry.name, UNFINISHED) {
+            discard(storage, &path)?;
+        } else if entry.is_dir || !is_name(&entry.name, SUFFIX) {
+            found.unknown.push(path);
+        } else {
+            match read(storage, &path)? {
+                Ok((kept, bytes)) if found.newest.is_none() => found.newest = Some((kept, bytes)),
+                Ok((kept, _)) => found.older.push(kept),
+                Err(_) => found.damaged.push(path),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn is_name(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix)
+        .is_some_and(|lsn| lsn.len() == 16 && lsn.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Reads and verifies a checkpoint; the inner error says what is wrong with it.
+fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept, Vec<u8>)>> {
+    let file = storage
+        .open(path, Access::Read)
+        .map_err(|error| io_error("open", path, error))?;
+    let size = file.size().map_err(|error| io_error("stat", path, error))?;
+    let Ok(size) = usize::try_from(size) else {
+        return Ok(Err("the length of a checkpoint is over its limit"));
+    };
+    let mut bytes = vec![0; size];
+    let read =
+        read_full_at(&*file, 0, &mut bytes).map_err(|error| io_error("read", path, error))?;
+    bytes.truncate(read);
+    Ok(verify(&bytes).map(|report| {
+        let path = path.to_owned();
+        (Kept { path, report }, bytes)
+    }))
+}
+
+fn verify(bytes: &[u8]) -> Verified<CheckpointReport> {
+    let begin = format::decode_header(bytes)?;
+    let mut rest = &bytes[format::HEADER_LEN..];
+    let mut index = 0;
+    let trailer = loop {
+        match format::take_part(&mut rest, index)? {
+            Part::Section(_) => index += 1,
+            Part::Trailer(trailer) => break trailer,
+        }
+    };
+    if trailer.file_len != bytes.len() as u64 || trailer.end < begin {
+        return Err("a checkpoint contradicts itself");
+    }
+    Ok(CheckpointReport {
+        begin,
+        end: trailer.end,
+        bytes: trailer.file_len,
+        finished_ms: trailer.finished_ms,
+    })
+}
+
+/// The sections of a checkpoint that [`find`] has verified.
+pub(crate) fn sections(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes.get(format::HEADER_LEN..).unwrap_or_default();
+    let mut index = 0;
+    std::iter::from_fn(move || match format::take_part(&mut rest, index) {
+        Ok(Part::Section(section)) => {
+            index += 1;
+            Some(section)
+        }
+        Ok(Part::Trailer(_)) | Err(_) => None,
+    })
+}

@@ -1,0 +1,204 @@
+//! Taking checkpoints while commands run, and removing what they make superfluous.
+//!
+//! A checkpoint is fuzzy: the lock is held for one slice of the state at a time. Replay starts
+//! where the log ended when it began; the log is made durable up to where it ended when the last
+//! slice was taken, and only then does the file get its name. After that, and not before, older
+//! checkpoints are removed, and the segments that none of those left needs.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{CheckpointReport, CheckpointStatus, Shared};
+use crate::checkpoint::{self, Kept, Writer};
+use crate::error::io_error;
+use crate::state::CheckpointCursor;
+use crate::{Error, Lsn, Result};
+
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
+
+/// The checkpoints that there are, newest first, and how taking them goes.
+pub(super) struct Checkpoints {
+    /// Held while one is being taken.
+    kept: Mutex<Vec<Kept>>,
+    last: Mutex<Option<CheckpointReport>>,
+    bytes: AtomicU64,
+    is_running: AtomicBool,
+    failed: AtomicBool,
+    taken: AtomicU64,
+}
+
+impl Checkpoints {
+    pub(super) fn new(kept: Vec<Kept>) -> Self {
+        let checkpoints = Self {
+            kept: Mutex::default(),
+            last: Mutex::new(None),
+            bytes: AtomicU64::new(0),
+            is_running: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
+        };
+        checkpoints.note(&kept);
+        *checkpoints.kept.lock() = kept;
+        checkpoints
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock()
+    }
+
+    fn note(&self, kept: &[Kept]) {
+        *self.last.lock() = kept.first().map(|newest| newest.report);
+        let bytes = kept.iter().map(|kept| kept.report.bytes).sum();
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn status(&self) -> CheckpointStatus {
+        CheckpointStatus {
+            last: *self.last.lock(),
+            is_running: self.is_running.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            taken: self.taken.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Says that a checkpoint is being taken, until dropped; also if taking it panics.
+struct Running<'a>(&'a Checkpoints);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.is_running.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// Takes a checkpoint, one at a time.
+    pub(super) fn checkpoint(&self) -> Result<CheckpointReport> {
+        let checkpoints = &self.checkpoints;
+        let mut kept = checkpoints.kept.lock();
+        checkpoints.is_running.store(true, Ordering::Relaxed);
+        let running = Running(checkpoints);
+        checkpoints.failed.store(true, Ordering::Relaxed);
+        let report = self.checkpoint_into(&mut kept)?;
+        checkpoints.failed.store(false, Ordering::Relaxed);
+        checkpoints.taken.fetch_add(1, Ordering::Relaxed);
+        drop(running);
+        Ok(report)
+    }
+
+    fn checkpoint_into(&self, kept: &mut Vec<Kept>) -> Result<CheckpointReport> {
+        self.parts.progress.check()?;
+        let begin = self.core.lock().log.end_frame();
+        let now_ms = self.parts.clock.now_ms();
+        let newest = kept.first_mut().filter(|newest| newest.report.end == begin);
+        if let Some(newest) = newest {
+            // Nothing has happened since: it says all that a new one would.
+            newest.report.finished_ms = now_ms;
+            let report = newest.report;
+            self.checkpoints.note(kept);
+            self.remove_superfluous(kept)?;
+            return Ok(report);
+        }
+        let taken = match self.take(begin) {
+            Err(Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::StorageFull
+                    && self.parts.prepare.release_reserve()? =>
+            {
+                // Only a checkpoint can make room, so it may have what is kept for emergencies.
+                self.take(begin)?
+            }
+            taken => taken?,
+        };
+        let report = taken.report;
+        kept.insert(0, taken);
+        self.checkpoints.note(kept);
+        self.remove_superfluous(kept)?;
+        Ok(report)
+    }
+
+    fn take(&self, begin: Lsn) -> Result<Kept> {
+        let dir = self.parts.checkpoint_dir();
+        let mut writer = Writer::create(&*self.parts.storage, &dir, begin)?;
+        let end = match self.take_slices(&mut writer) {
+            Ok(end) => end,
+            Err(error) => {
+                // The first error says more than what may follow from it.
+                drop(writer.abandon());
+                return Err(error);
+            }
+        };
+        self.commit_all()?;
+        writer.finish(end, self.parts.clock.now_ms())
+    }
+
+    fn take_slices(&self, writer: &mut Writer<'_>) -> Result<Lsn> {
+        let mut cursor = CheckpointCursor::default();
+        let mut section = Vec::new();
+        loop {
+            section.clear();
+            let (is_last, end) = {
+                let mut core = self.core.lock();
+                let end = core.log.end_frame();
+                let is_last = core.state.checkpoint_part(&mut cursor, &mut section, end);
+                (is_last, end)
+            };
+            writer.section(&section)?;
+            if is_last {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Removes older checkpoints, then the segments that no checkpoint left needs.
+    fn remove_superfluous(&self, kept: &mut Vec<Kept>) -> Result<()> {
+        let storage = &*self.parts.storage;
+        // On a full disk, room is worth more than a second checkpoint.
+        let count = if self.parts.prepare.is_full() {
+            1
+        } else {
+            KEPT
+        };
+        while kept.len() > count {
+            let superfluous = kept.pop().expect("there is more than one");
+            checkpoint::discard(storage, &superfluous.path)?;
+        }
+        self.checkpoints.note(kept);
+        let Some(oldest) = kept.last().filter(|_| kept.len() == count) else {
+            return Ok(());
+        };
+        let dead = self
+            .core
+            .lock()
+            .log
+            .segments()
+            .take_dead(oldest.report.begin);
+        for segment in dead {
+            storage
+                .unlink(segment.path())
+                .map_err(|error| io_error("unlink", segment.path(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the log behind the last checkpoint has become long, or a checkpoint would make room
+    /// on a full disk.
+    pub(super) fn is_checkpoint_due(&self) -> bool {
+        let interval = self.parts.options.checkpoint_interval;
+        let progress = &self.parts.progress;
+        if interval == 0 || progress.is_poisoned() {
+            return false;
+        }
+        let last = self.checkpoints.last.lock().unwrap_or_default();
+        let behind = progress.appended().since(last.begin);
+        if behind > interval.max(last.bytes) {
+            return true;
+        }
+        self.parts.prepare.is_full() && self.core.lock().log.segments().dead_count() > 0
+    }
+}

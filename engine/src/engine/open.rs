@@ -1,0 +1,221 @@
+//! Opening a directory: lock, newest checkpoint, log behind it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Core, Parts, Shared};
+use crate::checkpoint::{self, Kept};
+use crate::error::io_error;
+use crate::log::recovery::{self, Known};
+use crate::log::{Commit, Log, Prepare, Progress, replay};
+use crate::options::{Options, Recovery, Threads};
+use crate::state::State;
+use crate::storage::{Clock, Storage};
+use crate::{Error, Loss, Lsn, RecoveryReport, Result};
+
+/// The file that is locked while a directory is open.
+const LOCK: &str = "LOCK";
+/// The directory of log segments.
+const LOG: &str = "log";
+/// The directory of checkpoints.
+const CHECKPOINT: &str = "checkpoint";
+
+/// What recovery found beside the state and the log.
+pub(super) struct Found {
+    pub(super) kept: Vec<Kept>,
+    pub(super) report: RecoveryReport,
+}
+
+impl Parts {
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        options: Options,
+    ) -> Self {
+        let options = options.within_limits();
+        let progress = Arc::new(Progress::new(Lsn::ZERO, options.sync_policy));
+        let prepare = Arc::new(Prepare::new(
+            Arc::clone(&storage),
+            dir.join(LOG),
+            options.segment_size,
+            options.threads == Threads::Inline,
+        ));
+        let commit = Commit::new(Arc::clone(&progress), Arc::clone(&clock));
+        Self {
+            storage,
+            clock,
+            dir: dir.to_owned(),
+            options,
+            progress,
+            prepare,
+            commit,
+        }
+    }
+
+    pub(super) fn checkpoint_dir(&self) -> PathBuf {
+        self.dir.join(CHECKPOINT)
+    }
+
+    /// Creates the directory if needed, and keeps other processes out of it.
+    pub(super) fn lock_directory(&self) -> Result<Box<dyn Send + Sync>> {
+        let storage = &*self.storage;
+        let create = |dir: &Path| {
+            storage
+                .create_dir(dir)
+                .map_err(|error| io_error("create", dir, error))
+        };
+        create(&self.dir)?;
+        let path = self.dir.join(LOCK);
+        let lock = storage.lock(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::Locked { path: path.clone() },
+            _ => io_error("lock", &path, error),
+        })?;
+        create(&self.dir.join(LOG))?;
+        create(&self.checkpoint_dir())?;
+        storage
+            .sync_dir(&self.dir)
+            .map_err(|error| io_error("sync", &self.dir, error))?;
+        Ok(lock)
+    }
+
+    /// Loads the newest checkpoint and replays the log behind it.
+    pub(super) fn recover(&self) -> Result<(Core, Found)> {
+        let started = self.clock.monotonic();
+        let mut report = RecoveryReport {
+            unknown_files: self.unknown_files()?,
+            ..RecoveryReport::default()
+        };
+        let checkpoints = checkpoint::find(&*self.storage, &self.checkpoint_dir())?;
+        report.unknown_files.extend(checkpoints.unknown);
+        report.damaged_checkpoints = checkpoints.damaged;
+        let newest = checkpoints.newest.as_ref().map(|(kept, _)| kept.report);
+        report.checkpoint = newest.map(|newest| newest.begin);
+        let known = Known {
+            begin: newest.map_or(Lsn::ZERO, |newest| newest.begin),
+            durable: newest.map_or(Lsn::ZERO, |newest| newest.end),
+            has_checkpoint: newest.is_some(),
+            mode: self.options.recovery,
+        };
+        let log_dir = self.dir.join(LOG);
+        let mut found = recovery::recover(&*self.storage, &log_dir, &self.prepare, known)?;
+        report.torn_bytes = found.torn_bytes;
+        report.unknown_files.append(&mut found.unknown_files);
+        report.losses.append(&mut found.losses);
+
+        let mut core = self.core_at(&mut found);
+        let mut kept = checkpoints.older;
+        if let Some((newest, bytes)) = checkpoints.newest {
+            self.restore(&mut core, &newest.path, &bytes)?;
+            kept.insert(0, newest);
+        }
+        self.replay(&mut core, &found.runs, &mut report)?;
+        core.state.finish_recovery(&core.log)?;
+        if found.is_cut {
+            core.log.void_transaction();
+        }
+        (report.streams, report.entries) = core.state.counts();
+        report.duration = self.clock.monotonic().saturating_sub(started);
+        Ok((core, Found { kept, report }))
+    }
+
+    /// The head of the recovered log, and the state before its first record.
+    fn core_at(&self, found: &mut recovery::Recovered) -> Core {
+        let segments = std::mem::take(&mut found.segments);
+        let active = Arc::clone(segments.last().expect("a log has an active segment"));
+        self.prepare
+            .restart(&active, found.next.take(), found.has_reserve);
+        if self.options.threads == Threads::Inline {
+            self.prepare.prime();
+        }
+        self.progress.restart(found.end);
+        let prepare = Arc::clone(&self.prepare);
+        let progress = Arc::clone(&self.progress);
+        Core {
+            state: State::new(self.options.node_entries_max),
+            log: Log::new(segments, found.end, prepare, progress),
+        }
+    }
+
+    fn restore(&self, core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {
+        for section in checkpoint::sections(bytes) {
+            let restored = core.state.restore_part(section, &mut core.log);
+            restored.map_err(|error| match error {
+                Error::Corrupt { offset, what, .. } => Error::Corrupt {
+                    path: path.to_owned(),
+                    offset,
+                    what,
+                },
+                error => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &self,
+        core: &mut Core,
+        runs: &[recovery::SegmentRun],
+        report: &mut RecoveryReport,
+    ) -> Result<()> {
+        let Core { state, log } = core;
+        let replayed = replay(runs, log, |payload, lsn, log| {
+            match (state.replay(payload, lsn, log), self.options.recovery) {
+                (Err(Error::Corrupt { path, offset, .. }), Recovery::Salvage) => {
+                    let len = payload.len() as u64;
+                    report.losses.push(Loss { path, offset, len });
+                    Ok(())
+                }
+                (replayed, _) => replayed,
+            }
+        })?;
+        report.frames = replayed.frames;
+        report.bytes = replayed.bytes;
+        // Which of them died when is not known any more.
+        let end = log.end();
+        log.segments().dead_since(end);
+        Ok(())
+    }
+
+    fn unknown_files(&self) -> Result<Vec<PathBuf>> {
+        let entries = self
+            .storage
+            .list(&self.dir)
+            .map_err(|error| io_error("list", &self.dir, error))?;
+        let is_known = |name: &str| [LOCK, LOG, CHECKPOINT].contains(&name);
+        let unknown = entries.iter().filter(|entry| !is_known(&entry.name));
+        Ok(unknown.map(|entry| self.dir.join(&entry.name)).collect())
+    }
+}
+
+impl Shared {
+    /// Closes the directory and opens it again, in place.
+    pub(super) fn reload(&self) -> Result<()> {
+        if self.parts.options.checkpoint_on_close {
+            self.checkpoint()?;
+        }
+        let mut kept = self.checkpoints.lock();
+        let mut core = loop {
+            self.commit_all()?;
+            let mut core = self.core.lock();
+            // Others may have appended before the lock was taken.
+            if core.log.end_frame() == self.parts.progress.durable() {
+                break core;
+            }
+        };
+        self.parts.prepare.pause();
+        self.parts.commit.restart();
+        match self.parts.recover() {
+            Ok((recovered, found)) => {
+                *core = recovered;
+                *kept = found.kept;
+                *self.recovery.write() = found.report;
+                Ok(())
+            }
+            Err(error) => {
+                self.parts.progress.poison();
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a running engine tells about itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Lsn;
+
+/// What open found and did.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// The checkpoint that was loaded, by the LSN where it begins.
+    pub checkpoint: Option<Lsn>,
+    /// Frames that were replayed.
+    pub frames: u64,
+    /// Bytes of log that were replayed.
+    pub bytes: u64,
+    /// Bytes of a torn tail that were cut.
+    pub torn_bytes: u64,
+    /// Streams that there are now.
+    pub streams: u64,
+    /// Entries that there are now.
+    pub entries: u64,
+    /// How long it took.
+    pub duration: Duration,
+    /// Files that the store does not know; they are left alone.
+    pub unknown_files: Vec<PathBuf>,
+    /// Checkpoints that could not be read; an older one was used.
+    pub damaged_checkpoints: Vec<PathBuf>,
+    /// What could not be read (only with `Recovery::Salvage`).
+    pub losses: Vec<Loss>,
+}
+
+/// Bytes of the log that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The damaged file.
+    pub path: PathBuf,
+    /// Where the damage begins, in bytes.
+    pub offset: u64,
+    /// How many bytes are lost.
+    pub len: u64,
+}
+
+/// What a checkpoint wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointReport {
+    /// Replay starts here.
+    pub begin: Lsn,
+    /// The log was durable up to here before the checkpoint got its name.
+    pub end: Lsn,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// When it was finished, in milliseconds since the Unix epoch.
+    pub finished_ms: u64,
+}
+
+/// The checkpoints so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointStatus {
+    /// The newest one, also one of an earlier run.
+    pub last: Option<CheckpointReport>,
+    /// Whether one is being taken.
+    pub is_running: bool,
+    /// Whether the last attempt failed.
+    pub failed: bool,
+    /// How many were taken since open.
+    pub taken: u64,
+}
+
+/// Figures of a running engine.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct EngineStats {
+    /// The LSN behind the last frame that was appended.
+    pub appended: Lsn,
+    /// The LSN up to which a kill loses nothing.
+    pub written: Lsn,
+    /// The LSN up to which a power cut loses nothing.
+    pub durable: Lsn,
+    /// Commits: positioned writes of gathered frames.
+    pub commits: u64,
+    /// Frames that were appended.
+    pub frames: u64,
+    /// Bytes that were written to the log.
+    pub bytes_written: u64,
+    /// Syncs of the log.
+    pub syncs: u64,
+    /// Time spent in these syncs.
+    pub sync_time: Duration,
+    /// The longest of them.
+    pub sync_time_max: Duration,
+    /// How long the last one took.
+    pub sync_time_last: Duration,
+    /// Log segments on disk.
+    pub segments: u64,
+    /// Bytes of log segments on disk.
+    pub segment_bytes: u64,
+    /// Bytes of checkpoints on disk.
+    pub checkpoint_bytes: u64,
+    /// Whether the next segment is ready.
+    pub is_spare_ready: bool,
+    /// Whether the last attempt to make a segment found the disk full.
+    pub is_disk_full: bool,
+    /// Whether a write or sync failed.
+    pub is_poisoned: bool,
+}

@@ -1,0 +1,140 @@
+//! The engine's threads: commit, segment preparation, checkpoints.
+//!
+//! Each ends when it is told to, and none leaves anybody waiting: a commit thread that panics
+//! poisons the log, a preparing thread that panics says that it has stopped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use super::Shared;
+use crate::error::io_error;
+use crate::log::Leader;
+use crate::{Result, SyncPolicy};
+
+/// How often the log is synced under `EverySecond`, and written under `Never`.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is looked whether a checkpoint is due.
+const CHECKPOINT_POLL: Duration = Duration::from_millis(100);
+/// How long to wait before another checkpoint after one that failed.
+const CHECKPOINT_RETRY: Duration = Duration::from_secs(5);
+
+/// The threads of an engine.
+pub(super) struct Workers {
+    should_stop: Arc<AtomicBool>,
+    commit: Option<Thread>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// None: the callers do the work.
+    pub(super) fn none() -> Self {
+        Self {
+            should_stop: Arc::default(),
+            commit: None,
+            handles: Vec::new(),
+        }
+    }
+
+    pub(super) fn start(shared: &Arc<Shared>) -> Result<Self> {
+        let mut workers = Self::none();
+        let started = workers.start_all(shared);
+        if started.is_err() {
+            workers.stop(shared);
+        }
+        started.map(|()| workers)
+    }
+
+    fn start_all(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        let prepare = Arc::clone(&shared.parts.prepare);
+        self.spawn(shared, "alluvium-prepare", move |_, _| prepare.run())?;
+        let commit = self.spawn(shared, "alluvium-commit", commit_until)?;
+        self.commit = Some(commit);
+        self.spawn(shared, "alluvium-checkpoint", checkpoint_until)?;
+        Ok(())
+    }
+
+    fn spawn(
+        &mut self,
+        shared: &Arc<Shared>,
+        name: &str,
+        run: impl FnOnce(&Shared, &AtomicBool) + Send + 'static,
+    ) -> Result<Thread> {
+        let should_stop = Arc::clone(&self.should_stop);
+        let for_thread = Arc::clone(shared);
+        let handle = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&for_thread, &should_stop))
+            .map_err(|error| io_error("start a thread for", &shared.parts.dir, error))?;
+        let thread = handle.thread().clone();
+        self.handles.push(handle);
+        Ok(thread)
+    }
+
+    /// Wakes the commit thread; false if there is none.
+    pub(super) fn wake_commit(&self) -> bool {
+        if let Some(commit) = &self.commit {
+            commit.unpark();
+        }
+        self.commit.is_some()
+    }
+
+    /// Ends all threads. A panic of one of them was dealt with where it happened.
+    pub(super) fn stop(&mut self, shared: &Shared) {
+        self.should_stop.store(true, Ordering::SeqCst);
+        shared.parts.prepare.stop();
+        self.commit = None;
+        for handle in self.handles.drain(..) {
+            handle.thread().unpark();
+            drop(handle.join());
+        }
+    }
+}
+
+fn commit_until(shared: &Shared, should_stop: &AtomicBool) {
+    // Whatever ends this thread but `should_stop` poisons the log.
+    let leader = Leader::new(&shared.parts.progress);
+    let mut synced = shared.parts.clock.monotonic();
+    while !should_stop.load(Ordering::SeqCst) {
+        let progress = &shared.parts.progress;
+        let committed = match progress.policy() {
+            SyncPolicy::Always if progress.durable() < progress.appended() => {
+                // No sleep: more may have gathered while this was synced.
+                shared.commit_all().map(|()| None)
+            }
+            SyncPolicy::Always => Ok(Some(SYNC_INTERVAL)),
+            policy => {
+                let elapsed = shared.parts.clock.monotonic().saturating_sub(synced);
+                match SYNC_INTERVAL.checked_sub(elapsed) {
+                    Some(rest) if !rest.is_zero() => Ok(Some(rest)),
+                    _ => {
+                        synced = shared.parts.clock.monotonic();
+                        let written = match policy {
+                            SyncPolicy::Never => shared.write(),
+                            _ => shared.commit_all(),
+                        };
+                        written.map(|()| None)
+                    }
+                }
+            }
+        };
+        match committed {
+            Ok(None) => {}
+            Ok(Some(sleep)) => thread::park_timeout(sleep),
+            Err(_) => return,
+        }
+    }
+    leader.succeed();
+}
+
+fn checkpoint_until(shared: &Shared, should_stop: &AtomicBool) {
+    let mut pause = CHECKPOINT_POLL;
+    while !should_stop.load(Ordering::SeqCst) {
+        thread::park_timeout(pause);
+        pause = CHECKPOINT_POLL;
+        if shared.is_checkpoint_due() && shared.checkpoint().is_err() {
+            pause = CHECKPOINT_RETRY;
+        }
+    }
+}

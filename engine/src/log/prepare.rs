@@ -1,0 +1,472 @@
+//! Segments made ahead: the next one, and a reserve for when the disk is full.
+//!
+//! The next segment is zero-filled, synced and named before it is needed, so that a roll costs
+//! nothing and a full disk is an error here and never one of a write. The reserve is a zero-filled
+//! file without a place in the log; if the next segment cannot be made, what shrinks the data may
+//! turn the reserve into it. What grows the data is refused until there is a reserve again.
+//!
+//! A file gets its final name only when it is complete, so that whatever has the name of a segment
+//! has a valid header.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::Growth;
+use super::segment::{Segment, name};
+use crate::error::io_error;
+use crate::format::segment::{HEADER_LEN, Header};
+use crate::limits::SEGMENT_SIZE_MAX;
+use crate::storage::{Access, Storage, StorageFile, write_all_at};
+use crate::{Error, Lsn, Result};
+
+/// The name of the reserve.
+pub(crate) const RESERVE: &str = "reserve";
+/// Ending of the names of files that are being made.
+pub(crate) const UNFINISHED: &str = ".new";
+/// How long to wait before trying again on a full disk.
+const RETRY: Duration = Duration::from_millis(250);
+/// Sizes of segments are multiples of this.
+const SIZE_STEP: u64 = 4096;
+
+/// Makes segments ahead.
+pub(crate) struct Prepare {
+    storage: Arc<dyn Storage>,
+    dir: PathBuf,
+    segment_size: u64,
+    /// Whether the caller does the work.
+    is_inline: bool,
+    wanted: Mutex<Wanted>,
+    changed: Condvar,
+    /// Whether the reserve is there, as far as is known: what grows the data may go on.
+    reserve_holds: AtomicBool,
+    is_full: AtomicBool,
+}
+
+#[derive(Default)]
+struct Wanted {
+    /// Where the next segment starts; `None` while the log is closed.
+    first: Option<Lsn>,
+    /// What it has to hold at least, header included.
+    len_min: u64,
+    next: Option<Arc<Segment>>,
+    has_reserve: bool,
+    /// Something that shrinks the data waits: the reserve may become the next segment.
+    is_urgent: bool,
+    /// What the last round met.
+    failed: Option<Failure>,
+    /// Steps of work that have ended.
+    steps: u64,
+    /// Whether a round is under way; it releases the lock at times.
+    is_busy: bool,
+    is_stopped: bool,
+}
+
+/// What a round met; enough to say it again to each that asks.
+#[derive(Clone, Debug)]
+struct Failure {
+    operation: &'static str,
+    path: PathBuf,
+    kind: io::ErrorKind,
+}
+
+/// A part of a round.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    MakeNext,
+    UseReserve,
+    MakeReserve,
+}
+
+impl Failure {
+    fn of(error: Error) -> Self {
+        let (operation, path, kind) = match error {
+            Error::Io {
+                operation,
+                path,
+                source,
+            } => (operation, path, source.kind()),
+            _ => ("prepare", PathBuf::new(), io::ErrorKind::Other),
+        };
+        Self {
+            operation,
+            path,
+            kind,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(
+            self.kind,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+
+    fn error(&self) -> Error {
+        if self.is_full() {
+            Error::DiskFull
+        } else {
+            io_error(self.operation, &self.path, self.kind.into())
+        }
+    }
+}
+
+impl Prepare {
+    /// Segments of `segment_size` bytes in `dir`; if `is_inline`, made by whoever needs them.
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        dir: PathBuf,
+        segment_size: u64,
+        is_inline: bool,
+    ) -> Self {
+        Self {
+            storage,
+            dir,
+            segment_size,
+            is_inline,
+            wanted: Mutex::default(),
+            changed: Condvar::new(),
+            reserve_holds: AtomicBool::new(true),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts over behind `active`; `next` and the reserve are what was found on disk.
+    pub(crate) fn restart(&self, active: &Segment, next: Option<Arc<Segment>>, has_reserve: bool) {
+        let mut wanted = self.lock_idle();
+        wanted.first = Some(active.end_lsn());
+        wanted.next = next;
+        wanted.has_reserve = has_reserve;
+        wanted.len_min = 0;
+        wanted.is_urgent = false;
+        wanted.failed = None;
+        self.changed.notify_all();
+    }
+
+    /// Waits for the round that is under way and keeps another one from starting.
+    pub(crate) fn pause(&self) {
+        let mut wanted = self.lock_idle();
+        wanted.first = None;
+    }
+
+    /// Makes the first segment of a new log.
+    pub(crate) fn begin(&self, first: Lsn) -> Result<Arc<Segment>> {
+        let mut wanted = self.lock_idle();
+        wanted.first = Some(first);
+        wanted.next = None;
+        self.step(Step::MakeNext, &mut wanted)
+            .map_err(|error| Failure::of(error).error())?;
+        drop(wanted);
+        Ok(self.take_next(0))
+    }
+
+    /// Makes what is missing now, as far as that is possible.
+    pub(crate) fn prime(&self) {
+        self.round(&mut self.lock_idle());
+    }
+
+    fn lock_idle(&self) -> MutexGuard<'_, Wanted> {
+        let mut wanted = self.wanted.lock();
+        while wanted.is_busy {
+            self.changed.wait(&mut wanted);
+        }
+        wanted
+    }
+
+    /// Whether what grows the data may go on, as far as the reserve is concerned.
+    #[inline]
+    pub(crate) fn reserve_holds(&self) -> bool {
+        self.reserve_holds.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last round found the disk full.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_next_ready(&self) -> bool {
+        self.wanted.lock().next.is_some()
+    }
+
+    /// Makes sure that the next segment is there and holds `frames_len` bytes of frames.
+    pub(crate) fn ensure(&self, frames_len: usize, growth: Growth) -> Result<()> {
+        let len_min = (HEADER_LEN + frames_len) as u64;
+        let len_min = len_min.next_multiple_of(SIZE_STEP);
+        if len_min > SEGMENT_SIZE_MAX {
+            return Err(Error::TooLarge {
+                what: "transaction",
+                size: frames_len as u64,
+                limit: SEGMENT_SIZE_MAX,
+            });
+        }
+        let mut wanted = self.wanted.lock();
+        let mut has_tried = false;
+        loop {
+            if let Some(verdict) = self.verdict(&wanted, len_min, growth, has_tried) {
+                return verdict;
+            }
+            wanted.len_min = wanted.len_min.max(len_min);
+            wanted.is_urgent |= growth == Growth::Shrinks && !has_tried;
+            has_tried = true;
+            if self.is_inline {
+                self.round(&mut wanted);
+            } else {
+                let steps = wanted.steps;
+                self.changed.notify_all();
+                while wanted.steps == steps && !wanted.is_stopped {
+                    self.changed.wait(&mut wanted);
+                }
+            }
+        }
+    }
+
+    /// Whether the next segment will do; `None` if that is not yet known.
+    fn verdict(
+        &self,
+        wanted: &Wanted,
+        len_min: u64,
+        growth: Growth,
+        has_tried: bool,
+    ) -> Option<Result<()>> {
+        let is_ready = wanted.has_next(len_min);
+        // The thread tries again by itself; an inline log has nobody else who would.
+        let may_try = self.is_inline && !has_tried;
+        let failure = wanted.failed.as_ref().map(Failure::error);
+        match growth {
+            Growth::Grows if !self.reserve_holds() && !may_try => Some(Err(Error::DiskFull)),
+            Growth::Grows if !self.reserve_holds() => None,
+            _ if is_ready => Some(Ok(())),
+            _ if wanted.is_stopped => Some(Err(Error::Poisoned)),
+            Growth::Grows if may_try => None,
+            Growth::Grows => failure.map(Err),
+            Growth::Shrinks if has_tried && !wanted.is_urgent => {
+                Some(Err(failure.unwrap_or(Error::DiskFull)))
+            }
+            Growth::Shrinks => None,
+        }
+    }
+
+    /// Takes the next segment, which the log goes on in; there must be one of `frames_len` bytes.
+    pub(crate) fn take_next(&self, frames_len: usize) -> Arc<Segment> {
+        if let Err(error) = self.ensure(frames_len, Growth::Shrinks) {
+            panic!("append follows admit, which makes sure of the next segment: {error}");
+        }
+        let mut wanted = self.wanted.lock();
+        let next = wanted.next.take().expect("just made sure of");
+        wanted.first = Some(next.end_lsn());
+        wanted.len_min = 0;
+        self.changed.notify_all();
+        next
+    }
+
+    /// The preparing thread: works until it is stopped.
+    pub(crate) fn run(&self) {
+        let _stop = StopOnDrop(self);
+        let mut wanted = self.wanted.lock();
+        while !wanted.is_stopped {
+            if !wanted.has_work() {
+                self.changed.wait(&mut wanted);
+                continue;
+            }
+            self.round(&mut wanted);
+            let has_failed = wanted.failed.is_some();
+            while has_failed && !wanted.is_stopped && !wanted.is_urgent {
+                if self.changed.wait_for(&mut wanted, RETRY).timed_out() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Ends the preparing thread, and all waiting.
+    pub(crate) fn stop(&self) {
+        self.wanted.lock().is_stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Gives the room of the reserve away; false if there is none. It is made again once there is
+    /// room.
+    pub(crate) fn release_reserve(&self) -> Result<bool> {
+        let mut wanted = self.lock_idle();
+        if !wanted.has_reserve {
+            return Ok(false);
+        }
+        self.reserve_holds.store(false, Ordering::Relaxed);
+        wanted.has_reserve = false;
+        self.discard(&self.dir.join(RESERVE))?;
+        Ok(true)
+    }
+
+    /// Tries to make all that is missing.
+    fn round(&self, wanted: &mut MutexGuard<'_, Wanted>) {
+        let steps: &[Step] = match (wanted.is_urgent, self.reserve_holds()) {
+            (true, _) => &[Step::MakeNext, Step::UseReserve],
+            // What grows the data waits for the next segment only, ...
+            (false, true) => &[Step::MakeNext, Step::MakeReserve],
+            // ... or for the reserve first, which what shrinks the data has used up.
+            (false, false) => &[Step::MakeReserve, Step::MakeNext],
+        };
+        wanted.is_busy = true;
+        let mut failed = None;
+        for &step in steps {
+            if failed.is_some() && !wanted.is_urgent {
+                break;
+            }
+            if let Err(error) = self.step(step, wanted) {
+                failed = Some(Failure::of(error));
+                wanted.failed.clone_from(&failed);
+            }
+            wanted.steps += 1;
+            self.changed.notify_all();
+        }
+        let is_full = failed.as_ref().is_some_and(Failure::is_full);
+        self.is_full.store(is_full, Ordering::Relaxed);
+        wanted.failed = failed;
+        wanted.is_urgent = false;
+        wanted.is_busy = false;
+        wanted.steps += 1;
+        self.changed.notify_all();
+    }
+
+    fn step(&self, step: Step, wanted: &mut MutexGuard<'_, Wanted>) -> Result<()> {
+        let Some(first) = wanted.first else {
+            return Ok(());
+        };
+        let len_min = wanted.len_min;
+        let lacks_next = !wanted.has_next(len_min);
+        match step {
+            Step::MakeNext if lacks_next => {
+                let len = self.segment_size.max(len_min);
+                let made = MutexGuard::unlocked(wanted, || self.make(&name(first), first, len))?;
+                self.publish_next(wanted, &made, first, len)
+            }
+            Step::UseReserve if lacks_next && wanted.has_reserve => {
+                let reserve = self.dir.join(RESERVE);
+                let size = self.segment_size;
+                if size < len_min {
+                    return Err(io_error(
+                        "extend",
+                        &reserve,
+                        io::ErrorKind::StorageFull.into(),
+                    ));
+                }
+                let marked = MutexGuard::unlocked(wanted, || self.mark(&reserve, first, size))?;
+                self.reserve_holds.store(false, Ordering::Relaxed);
+                wanted.has_reserve = false;
+                self.publish_next(wanted, &marked, first, size)
+            }
+            Step::MakeReserve if !wanted.has_reserve => {
+                let made = MutexGuard::unlocked(wanted, || {
+                    let made = self.make(RESERVE, Lsn::ZERO, self.segment_size)?;
+                    self.rename(&made.path, &self.dir.join(RESERVE))
+                });
+                wanted.has_reserve = made.is_ok();
+                self.reserve_holds.store(made.is_ok(), Ordering::Relaxed);
+                made
+            }
+            Step::MakeNext | Step::UseReserve | Step::MakeReserve => Ok(()),
+        }
+    }
+
+    /// Gives a complete file the name of the next segment. Under the lock, so that the log cannot
+    /// go on in a file that is about to be replaced by a longer one.
+    fn publish_next(&self, wanted: &mut Wanted, made: &Made, first: Lsn, len: u64) -> Result<()> {
+        if wanted.first != Some(first) || wanted.has_next(len) {
+            return self.discard(&made.path);
+        }
+        wanted.next = None;
+        let path = self.dir.join(name(first));
+        self.rename(&made.path, &path)?;
+        let segment = Segment::new(path, made.header, Arc::clone(&made.file))?;
+        wanted.next = Some(Arc::new(segment));
+        Ok(())
+    }
+
+    /// Makes a zero-filled file with a header, under an unfinished name.
+    fn make(&self, name: &str, first: Lsn, len: u64) -> Result<Made> {
+        let path = self.dir.join(format!("{name}{UNFINISHED}"));
+        let file = match self.storage.open(&path, Access::Create) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.discard(&path)?;
+                self.storage.open(&path, Access::Create)
+            }
+            opened => opened,
+        }
+        .map_err(|error| io_error("create", &path, error))?;
+        if let Err(error) = file.allocate(0, len) {
+            drop(file);
+            self.discard(&path)?;
+            return Err(io_error("allocate", &path, error));
+        }
+        drop(file);
+        self.mark(&path, first, len)
+    }
+
+    /// Writes the header of a segment to a zero-filled file.
+    fn mark(&self, path: &Path, first: Lsn, len: u64) -> Result<Made> {
+        let header = Header {
+            first,
+            len,
+            identity: self.storage.random(),
+        };
+        let file = self
+            .storage
+            .open(path, Access::Write)
+            .map_err(|error| io_error("open", path, error))?;
+        write_all_at(&*file, 0, &header.encode())
+            .map_err(|error| io_error("write", path, error))?;
+        file.sync().map_err(|error| io_error("sync", path, error))?;
+        let path = path.to_owned();
+        Ok(Made { path, header, file })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.storage
+            .rename(from, to)
+            .map_err(|error| io_error("rename", from, error))?;
+        self.storage
+            .sync_dir(&self.dir)
+            .map_err(|error| io_error("sync", &self.dir, error))
+    }
+
+    fn discard(&self, path: &Path) -> Result<()> {
+        self.storage
+            .unlink(path)
+            .map_err(|error| io_error("unlink", path, error))
+    }
+}
+
+/// A complete file that has not got its final name.
+struct Made {
+    path: PathBuf,
+    header: Header,
+    file: Arc<dyn StorageFile>,
+}
+
+impl Wanted {
+    fn has_next(&self, len_min: u64) -> bool {
+        self.next.as_ref().is_some_and(|next| next.len() >= len_min)
+    }
+
+    fn has_work(&self) -> bool {
+        self.first.is_some() && !(self.has_reserve && self.has_next(self.len_min))
+    }
+}
+
+/// Lets nobody wait for a thread that is gone, also if it panicked.
+struct StopOnDrop<'a>(&'a Prepare);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        // The lock is free: the guard of `run` was dropped before this one.
+        let mut wanted = self.0.wanted.lock();
+        wanted.is_stopped = true;
+        wanted.is_busy = false;
+        self.0.changed.notify_all();
+    }
+}

@@ -1,0 +1,218 @@
+//! How far the log has come: appended, written, durable, settled; and who waits for it.
+//!
+//! ```text
+//!   settled <= written <= appended          durable <= written
+//!   settled follows `durable` under `Always`, and `written` otherwise; it never goes back
+//! ```
+//!
+//! Whoever moves the log on, or fails to, says so here, on every path: waiters sleep only while
+//! somebody is bound to call one of the `publish` functions or [`Progress::poison`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{Error, Lsn, Result, SyncPolicy};
+
+/// Called after `settled` moved or the log was poisoned.
+pub(crate) type Listener = Arc<dyn Fn() + Send + Sync>;
+
+/// How far the log has come.
+#[derive(Default)]
+pub(crate) struct Progress {
+    appended: AtomicU64,
+    written: AtomicU64,
+    durable: AtomicU64,
+    settled: AtomicU64,
+    policy: AtomicU8,
+    poisoned: AtomicBool,
+    waiters: AtomicUsize,
+    lock: Mutex<()>,
+    moved: Condvar,
+    listener: Mutex<Option<Listener>>,
+    pub(crate) counters: Counters,
+}
+
+/// What has been done since open.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) frames: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) sync_nanos: AtomicU64,
+    pub(crate) sync_nanos_max: AtomicU64,
+    pub(crate) sync_nanos_last: AtomicU64,
+}
+
+impl Progress {
+    /// A log whose end is durable.
+    pub(crate) fn new(end: Lsn, policy: SyncPolicy) -> Self {
+        let progress = Self::default();
+        progress.restart(end);
+        progress.set_policy(policy);
+        progress
+    }
+
+    /// Starts over at `end`, which is durable; nobody else may be using the log.
+    pub(crate) fn restart(&self, end: Lsn) {
+        for position in [&self.appended, &self.written, &self.durable] {
+            position.store(end.0, Ordering::SeqCst);
+        }
+        self.settled.fetch_max(end.0, Ordering::SeqCst);
+        self.notify();
+    }
+
+    pub(crate) fn appended(&self) -> Lsn {
+        Lsn(self.appended.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn written(&self) -> Lsn {
+        Lsn(self.written.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn settled(&self) -> Lsn {
+        Lsn(self.settled.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// An error if the log is poisoned.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_poisoned() {
+            Err(Error::Poisoned)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn policy(&self) -> SyncPolicy {
+        match self.policy.load(Ordering::SeqCst) {
+            0 => SyncPolicy::Always,
+            1 => SyncPolicy::EverySecond,
+            _ => SyncPolicy::Never,
+        }
+    }
+
+    pub(crate) fn set_policy(&self, policy: SyncPolicy) {
+        let code = match policy {
+            SyncPolicy::Always => 0,
+            SyncPolicy::EverySecond => 1,
+            SyncPolicy::Never => 2,
+        };
+        self.policy.store(code, Ordering::SeqCst);
+        if policy != SyncPolicy::Always {
+            self.settle(self.written());
+        }
+    }
+
+    /// Frames up to here are in the buffer. Only under the state lock.
+    pub(crate) fn publish_appended(&self, lsn: Lsn) {
+        self.appended.store(lsn.0, Ordering::Release);
+    }
+
+    /// Frames up to here are in the file.
+    pub(crate) fn publish_written(&self, lsn: Lsn) {
+        self.written.fetch_max(lsn.0, Ordering::SeqCst);
+        if self.policy() != SyncPolicy::Always {
+            self.settle(lsn);
+        }
+    }
+
+    /// Frames up to here are on the disk.
+    pub(crate) fn publish_durable(&self, lsn: Lsn) {
+        self.durable.fetch_max(lsn.0, Ordering::SeqCst);
+        self.settle(lsn);
+    }
+
+    fn settle(&self, lsn: Lsn) {
+        if self.settled.fetch_max(lsn.0, Ordering::SeqCst) < lsn.0 {
+            self.notify();
+        }
+    }
+
+    /// A write or sync failed: nothing will settle any more.
+    pub(crate) fn poison(&self) {
+        if !self.poisoned.swap(true, Ordering::SeqCst) {
+            self.notify();
+        }
+    }
+
+    pub(crate) fn set_listener(&self, listener: Option<Listener>) {
+        *self.listener.lock() = listener;
+    }
+
+    fn notify(&self) {
+        // Pairs with the counter in `wait`: either the waiter sees the new position, or it has
+        // counted itself and is woken. Taking the lock keeps it from falling asleep in between.
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            drop(self.lock.lock());
+            self.moved.notify_all();
+        }
+        let listener = self.listener.lock().clone();
+        if let Some(listener) = listener {
+            listener();
+        }
+    }
+
+    /// Waits until `lsn` is settled.
+    pub(crate) fn wait(&self, lsn: Lsn) -> Result<()> {
+        let mut guard = self.lock.lock();
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        let outcome = loop {
+            if self.settled.load(Ordering::SeqCst) >= lsn.0 {
+                break Ok(());
+            }
+            if self.poisoned.load(Ordering::SeqCst) {
+                break Err(Error::Poisoned);
+            }
+            self.moved.wait(&mut guard);
+        };
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        outcome
+    }
+
+    pub(crate) fn count_sync(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let counters = &self.counters;
+        counters.syncs.fetch_add(1, Ordering::Relaxed);
+        counters.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
+        counters.sync_nanos_max.fetch_max(nanos, Ordering::Relaxed);
+        counters.sync_nanos_last.store(nanos, Ordering::Relaxed);
+    }
+}
+
+/// Poisons the log unless the leader says that it succeeded: on an error, and on a panic.
+pub(crate) struct Leader<'a> {
+    progress: &'a Progress,
+    succeeded: bool,
+}
+
+impl<'a> Leader<'a> {
+    pub(crate) fn new(progress: &'a Progress) -> Self {
+        Self {
+            progress,
+            succeeded: false,
+        }
+    }
+
+    pub(crate) fn succeed(mut self) {
+        self.succeeded = true;
+    }
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            self.progress.poison();
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! What the log holds after any end of the process: finding its end, and telling a torn tail from
+//! corruption.
+//!
+//! Frames are valid up to some position P. What is behind P was either never durable (a torn tail:
+//! unsynced sectors reach the disk in any order, or not at all) or is damaged. It is corruption if
+//! and only if something shows that P had been durable:
+//!
+//! 1. a valid frame, before or behind P, tells of a durable position behind P;
+//! 2. so does a checkpoint: the log was durable up to its end before it got its name;
+//! 3. a later segment has a valid frame: a segment is durable before the next one is written.
+//!
+//! A torn tail is zeroed, so that no frame of it can ever verify behind a new one. What was
+//! accepted may have been in the cache only: it is written again and synced before anything is
+//! served. Corruption is named and left alone; with [`Recovery::Salvage`] what is valid behind it
+//! is served. The log then goes on in a new segment rather than over damaged bytes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::prepare::{Prepare, RESERVE, UNFINISHED};
+use super::scan::{Bytes, Run, Stop};
+use super::segment::{self, Segment};
+use crate::error::io_error;
+use crate::format::frame;
+use crate::storage::Storage;
+use crate::{Error, Loss, Lsn, Recovery, Result};
+
+/// A run of valid frames and the segment that it is in.
+pub(crate) type SegmentRun = (Arc<Segment>, Run);
+
+/// The log as it was found and mended.
+pub(crate) struct Recovered {
+    /// All segments in order; the log goes on in the last one.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// The prepared segment behind it.
+    pub(crate) next: Option<Arc<Segment>>,
+    pub(crate) has_reserve: bool,
+    /// Where the log goes on.
+    pub(crate) end: Lsn,
+    /// The last transaction was begun and not ended.
+    pub(crate) is_cut: bool,
+    pub(crate) runs: Vec<SegmentRun>,
+    pub(crate) torn_bytes: u64,
+    pub(crate) unknown_files: Vec<PathBuf>,
+    pub(crate) losses: Vec<Loss>,
+}
+
+/// What is known before the log is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    /// Replay starts here.
+    pub(crate) begin: Lsn,
+    /// The log was durable up to here.
+    pub(crate) durable: Lsn,
+    pub(crate) has_checkpoint: bool,
+    pub(crate) mode: Recovery,
+}
+
+/// Opens the log in `dir`, and mends its tail.
+pub(crate) fn recover(
+    storage: &dyn Storage,
+    dir: &Path,
+    prepare: &Prepare,
+    known: Known,
+) -> Result<Recovered> {
+    let mut recovery = Reading::list(storage, dir, known)?;
+    recovery.check_order()?;
+    if recovery.segments.is_empty() {
+        return recovery.begin(prepare);
+    }
+    recovery.read()?;
+    recovery.settle_end(storage, prepare)
+}
+
+/// A recovery under way.
+struct Reading {
+    known: Known,
+    dir: PathBuf,
+    found: Recovered,
+    segments: Vec<Arc<Segment>>,
+    /// The segment in which reading stopped.
+    last: usize,
+    /// Latest position that is known to be durable.
+    durable: Lsn,
+    /// The end lies behind damage: the log must go on in a new segment.
+    is_end_damaged: bool,
+}
+
+impl Reading {
+    fn list(storage: &dyn Storage, dir: &Path, known: Known) -> Result<Self> {
+        let mut reading = Self {
+            known,
+            dir: dir.to_owned(),
+            found: Recovered {
+                segments: Vec::new(),
+                next: None,
+                has_reserve: false,
+                end: Lsn::ZERO,
+                is_cut: false,
+                runs: Vec::new(),
+                torn_bytes: 0,
+                unknown_files: Vec::new(),
+                losses: Vec::new(),
+            },
+            segments: Vec::new(),
+            last: 0,
+            durable: known.durable,
+            is_end_damaged: false,
+        };
+        let entries = storage
+            .list(dir)
+            .map_err(|error| io_error("list", dir, error))?;
+        for entry in entries {
+            let path = dir.join(&entry.name);
+            let unfinished = entry.name.strip_suffix(UNFINISHED);
+            if segment::parse_name(&entry.name).is_some() && !entry.is_dir {
+                reading.open(storage, &path, entry.len)?;
+            } else if entry.name == RESERVE && !entry.is_dir {
+                reading.found.has_reserve = true;
+            } else if unfinished
+                .is_some_and(|name| name == RESERVE || segment::parse_name(name).is_some())
+            {
+                storage
+                    .unlink(&path)
+                    .map_err(|error| io_error("unlink", &path, error))?;
+            } else {
+                reading.found.unknown_files.push(path);
+            }
+        }
+        Ok(reading)
+    }
+
+    fn open(&mut self, storage: &dyn Storage, path: &Path, len: u64) -> Result<()> {
+        match Segment::open(storage, path) {
+            Ok(segment) => self.segments.push(Arc::new(segment)),
+            Err(error @ Error::Corrupt { .. }) => self.lose(error, len)?,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Names damage: an error, or a loss of `len` bytes if the rest is to be served.
+    fn lose(&mut self, error: Error, len: u64) -> Result<()> {
+        match (self.known.mode, error) {
+            (Recovery::Salvage, Error::Corrupt { path, offset, .. }) => {
+                self.found.losses.push(Loss { path, offset, len });
+                Ok(())
+            }
+            (_, error) => Err(error),
+        }
+    }
+
+    fn missing(&self, first: Lsn) -> Error {
+        Error::Corrupt {
+            path: self.dir.join(segment::name(first)),
+            offset: 0,
+            what: "a log segment is missing",
+        }
+    }
+
+    /// Segments may only be missing where no replay will look: before the checkpoint.
+    fn check_order(&mut self) -> Result<()> {
+        let mut expected = Lsn::ZERO;
+        for index in 0..self.segments.len() {
+            let first = self.segments[index].first_lsn();
+            if first < expected {
+                return Err(Error::Corrupt {
+                    path: self.segments[index].path().to_owned(),
+                    offset: 0,
+                    what: "a log segment overlaps the one before it",
+                });
+            }
+            if first > expected && first > self.known.begin {
+                let missing = self.missing(expected.max(Lsn::ZERO));
+                self.lose(missing, first.since(expected.max(self.known.begin)))?;
+            }
+            expected = self.segments[index].end_lsn();
+        }
+        let is_begin_there = expected > self.known.begin;
+        if !is_begin_there && (self.known.has_checkpoint || !self.segments.is_empty()) {
+            let missing = self.missing(expected);
+            self.lose(missing, 0)?;
+        }
+        Ok(())
+    }
+
+    /// A log that has no segment begins.
+    fn begin(mut self, prepare: &Prepare) -> Result<Recovered> {
+        // Behind whatever a salvaged checkpoint refers to; at 0 in a new directory.
+        let step = crate::limits::SEGMENT_SIZE_MAX;
+        let first = Lsn(self.known.durable.0.next_multiple_of(step));
+        let segment = prepare.begin(first)?;
+        self.found.end = segment.frames_lsn();
+        self.found.segments.push(segment);
+        Ok(self.found)
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let mut buffer = Vec::new();
+        let behind = |segment: &Arc<Segment>| segment.end_lsn() <= self.known.begin;
+        let first = self.segments.partition_point(behind);
+        self.last = first.min(self.segments.len() - 1);
+        for index in self.last..self.segments.len() {
+            let segment = Arc::clone(&self.segments[index]);
+            let from = segment.frames_lsn().max(self.known.begin);
+            if from >= segment.end_lsn() {
+                // Salvage only: the segments end before the checkpoint begins.
+                self.is_end_damaged = true;
+                self.found.end = segment.end_lsn();
+                return Ok(());
+            }
+            segment.read_uncached(from, u64::MAX, &mut buffer)?;
+            let bytes = Bytes {
+                bytes: &buffer,
+                lsn: from,
+                identity: segment.identity(),
+            };
+            self.last = index;
+            if !self.read_segment(&segment, bytes)? {
+                return Ok(());
+            }
+        }
+        // The last segment is sealed, so the next one had been prepared.
+        let missing = self.missing(self.segments[self.last].end_lsn());
+        self.is_end_damaged = true;
+        self.lose(missing, 0)
+    }
+
+    /// Reads the frames of one segment; whether the log goes on in the next one.
+    fn read_segment(&mut self, segment: &Arc<Segment>, bytes: Bytes<'_>) -> Result<bool> {
+        let mut from = bytes.lsn;
+        loop {
+            let run = bytes.run(from);
+            self.durable = self.durable.max(run.durable);
+            self.found.end = run.to;
+            self.found.is_cut = run.is_cut.unwrap_or(self.found.is_cut);
+            self.found.runs.push((Arc::clone(segment), run));
+            let what = match run.stop {
+                Stop::Sealed => {
+                    self.rewrite(segment, bytes, run.to)?;
+                    return Ok(true);
+                }
+                Stop::Nothing => "expected a frame, found zeros",
+                Stop::Bad(what) => what,
+            };
+            let (is_last, behind) = self.look_behind(bytes, run.to)?;
+            if is_last && self.durable <= run.to {
+                self.mend(segment, bytes, run.to)?;
+                return Ok(false);
+            }
+            let offset = run.to.since(segment.first_lsn());
+            let error = Error::Corrupt {
+                path: segment.path().to_owned(),
+                offset,
+                what,
+            };
+            let resume = behind.unwrap_or(segment.end_lsn());
+            self.lose(error, resume.since(run.to))?;
+            self.found.is_cut = false;
+            if behind.is_none() {
+                self.is_end_damaged = is_last;
+                return Ok(!is_last);
+            }
+            from = resume;
+        }
+    }
+
+    /// Collects what valid frames behind `lsn` tell. Whether this is the last segment that has
+    /// any, and the next valid frame in it.
+    fn look_behind(&mut self, bytes: Bytes<'_>, lsn: Lsn) -> Result<(bool, Option<Lsn>)> {
+        let mut next = None;
+        let mut at = lsn;
+        while let Some((found, frame)) = bytes.next_frame(at) {
+            next = next.or(Some(found));
+            self.durable = self.durable.max(frame.durable);
+            at = found.plus(frame.space() as u64 - frame::ALIGN as u64);
+        }
+        let mut buffer = Vec::new();
+        for index in self.last + 1..self.segments.len() {
+            let segment = &self.segments[index];
+            // Whatever is written to a segment starts at its first frame, and it is durable by
+            // the time that there is another one: if that one is zeros, all is.
+            let header_len = frame::HEADER_LEN as u64;
+            segment.read_uncached(segment.frames_lsn(), header_len, &mut buffer)?;
+            if buffer.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            segment.read_uncached(segment.frames_lsn(), u64::MAX, &mut buffer)?;
+            let later = Bytes {
+                bytes: &buffer,
+                lsn: segment.frames_lsn(),
+                identity: segment.identity(),
+            };
+            if matches!(later.decode(later.lsn), frame::Found::Frame(_)) {
+                return Ok((false, next));
+            }
+        }
+        Ok((true, next))
+    }
+
+    /// Cuts the torn tail behind `end`, and makes what was accepted durable.
+    fn mend(&mut self, segment: &Segment, bytes: Bytes<'_>, end: Lsn) -> Result<()> {
+        let torn = bytes.dirty_len(end);
+        if torn > 0 {
+            self.found.torn_bytes += torn as u64;
+            segment.overwrite(end, &vec![0; torn])?;
+            segment.sync()?;
+        }
+        self.rewrite(segment, bytes, end)
+    }
+
+    /// Writes again what is accepted up to `end` and not known to be durable: it may have been
+    /// read from a cache that the disk knows nothing of.
+    fn rewrite(&self, segment: &Segment, bytes: Bytes<'_>, end: Lsn) -> Result<()> {
+        let accepted = self.durable.max(bytes.lsn);
+        if accepted >= end {
+            return Ok(());
+        }
+        let [from, to] = [accepted, end].map(|lsn| usize::try_from(lsn.since(bytes.lsn)));
+        if let (Ok(from), Ok(to)) = (from, to) {
+            segment.overwrite(accepted, &bytes.bytes[from..to])?;
+        }
+        segment.sync()
+    }
+
+    /// Decides in which segment the log goes on.
+    fn settle_end(mut self, storage: &dyn Storage, prepare: &Prepare) -> Result<Recovered> {
+        let mut rest = self.segments.split_off(self.last + 1).into_iter();
+        for segment in &self.segments {
+            segment.mark_filled(segment.end_lsn());
+        }
+        let active = self.segments[self.last].end_lsn();
+        let mut next = rest.next().filter(|next| next.first_lsn() == active);
+        for unused in rest {
+            // Prepared for a transaction that was never written.
+            storage
+                .unlink(unused.path())
+                .map_err(|error| io_error("unlink", unused.path(), error))?;
+        }
+        if self.is_end_damaged {
+            let segment = match next.take() {
+                Some(segment) => segment,
+                None => prepare.begin(Lsn(active.0.max(self.durable.0.next_multiple_of(4096))))?,
+            };
+            self.found.end = segment.frames_lsn();
+            self.segments.push(segment);
+        }
+        self.segments[self.segments.len() - 1].mark_filled(self.found.end);
+        self.found.segments = self.segments;
+        self.found.next = next;
+        Ok(self.found)
+    }
+}

@@ -1,0 +1,95 @@
+//! Giving back what was appended, transaction by transaction.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Log;
+use super::recovery::SegmentRun;
+use super::scan::{Bytes, Stop};
+use super::segment::Segment;
+use crate::format::frame::{self, Found};
+use crate::{Error, Lsn, Result};
+
+/// What was given back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Replayed {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The payload of a frame of a transaction that has not ended yet.
+struct Part {
+    segment: Arc<Segment>,
+    payload: Range<usize>,
+}
+
+/// Hands the payloads of all complete transactions in `runs` to `apply`, with their LSNs, in order.
+pub(crate) fn replay(
+    runs: &[SegmentRun],
+    log: &mut Log,
+    mut apply: impl FnMut(&[u8], Lsn, &mut Log) -> Result<()>,
+) -> Result<Replayed> {
+    let mut replayed = Replayed::default();
+    let mut open = Vec::new();
+    let mut previous: Option<&SegmentRun> = None;
+    for current in runs {
+        let (segment, run) = current;
+        if !previous.is_some_and(|previous| is_followed_by(previous, current)) {
+            // Salvage: the end of the open transaction is lost.
+            open.clear();
+        }
+        let mut lsn = run.from;
+        while lsn < run.to {
+            let (flags, part, space) = part_at(segment, lsn)?;
+            lsn = lsn.plus(space as u64);
+            replayed.frames += 1;
+            replayed.bytes += space as u64;
+            if flags & frame::VOIDS != 0 {
+                open.clear();
+            } else if flags & frame::SEALS == 0 {
+                open.push(part);
+                if flags & frame::CONTINUES == 0 {
+                    for part in open.drain(..) {
+                        let first = part.segment.first_lsn();
+                        let lsn = first.plus(part.payload.start as u64);
+                        apply(&part.segment.bytes()[part.payload], lsn, log)?;
+                    }
+                }
+            }
+        }
+        previous = Some(current);
+    }
+    Ok(replayed)
+}
+
+/// Whether nothing is missing between two runs.
+fn is_followed_by(run: &SegmentRun, next: &SegmentRun) -> bool {
+    run.1.to == next.1.from
+        || (run.1.stop == Stop::Sealed
+            && run.0.end_lsn() == next.0.first_lsn()
+            && next.1.from == next.0.frames_lsn())
+}
+
+fn part_at(segment: &Arc<Segment>, lsn: Lsn) -> Result<(u8, Part, usize)> {
+    let bytes = Bytes {
+        bytes: segment.bytes(),
+        lsn: segment.first_lsn(),
+        identity: segment.identity(),
+    };
+    let offset = lsn.since(segment.first_lsn());
+    match (bytes.decode(lsn), usize::try_from(offset)) {
+        (Found::Frame(frame), Ok(start)) => {
+            let start = start + frame::HEADER_LEN;
+            let part = Part {
+                segment: Arc::clone(segment),
+                payload: start..start + frame.payload.len(),
+            };
+            Ok((frame.flags, part, frame.space()))
+        }
+        _ => Err(Error::Corrupt {
+            path: segment.path().to_owned(),
+            offset,
+            what: "a frame has changed since it was verified",
+        }),
+    }
+}

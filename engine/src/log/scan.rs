@@ -1,0 +1,115 @@
+//! Reading frames one after the other, and what the bytes behind the last good one say.
+//!
+//! A scan covers one segment from some frame on. It is about bytes only: what a bad frame means
+//! is decided in [`recovery`](super::recovery).
+
+use crate::Lsn;
+use crate::format::frame::{self, Found, Frame};
+
+/// The bytes of a segment from `lsn` on.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) lsn: Lsn,
+    pub(crate) identity: u64,
+}
+
+/// Why a run of valid frames ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// With the frame that seals the segment.
+    Sealed,
+    /// With zeros.
+    Nothing,
+    /// With something that is no valid frame.
+    Bad(&'static str),
+}
+
+/// A run of valid frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) from: Lsn,
+    /// Behind the last valid frame.
+    pub(crate) to: Lsn,
+    pub(crate) stop: Stop,
+    /// The latest position of which a frame says that it is durable.
+    pub(crate) durable: Lsn,
+    /// Number of frames.
+    pub(crate) frames: u64,
+    /// Whether its last frame leaves a transaction open; `None` if it tells nothing of that.
+    pub(crate) is_cut: Option<bool>,
+}
+
+impl<'a> Bytes<'a> {
+    fn rest(self, lsn: Lsn) -> &'a [u8] {
+        let skip = usize::try_from(lsn.since(self.lsn)).unwrap_or(usize::MAX);
+        self.bytes.get(skip..).unwrap_or_default()
+    }
+
+    /// What begins at `lsn`.
+    pub(crate) fn decode(self, lsn: Lsn) -> Found<'a> {
+        frame::decode(self.rest(lsn), self.identity, lsn)
+    }
+
+    /// The run of valid frames that starts at `from`.
+    pub(crate) fn run(self, from: Lsn) -> Run {
+        let mut run = Run {
+            from,
+            to: from,
+            stop: Stop::Nothing,
+            durable: Lsn::ZERO,
+            frames: 0,
+            is_cut: None,
+        };
+        loop {
+            match self.decode(run.to) {
+                Found::Frame(frame) => {
+                    run.to = run.to.plus(frame.space() as u64);
+                    run.durable = run.durable.max(frame.durable);
+                    run.frames += 1;
+                    if frame.has(frame::SEALS) {
+                        run.stop = Stop::Sealed;
+                        return run;
+                    }
+                    run.is_cut = Some(frame.has(frame::CONTINUES));
+                }
+                Found::Nothing => return run,
+                Found::Bad(what) => {
+                    run.stop = Stop::Bad(what);
+                    return run;
+                }
+            }
+        }
+    }
+
+    /// The next valid frame behind `lsn`, wherever it starts.
+    pub(crate) fn next_frame(self, lsn: Lsn) -> Option<(Lsn, Frame<'a>)> {
+        let mut lsn = lsn.plus(frame::ALIGN as u64);
+        loop {
+            let rest = self.rest(lsn);
+            // The magic and the flags are looked at before anything is summed.
+            let steps = rest.chunks_exact(frame::ALIGN).skip(1);
+            let skip = steps
+                .take_while(|step| step[0] != frame::MAGIC || step[1] & !frame::FLAGS != 0)
+                .count();
+            if (skip + 1) * frame::ALIGN >= rest.len() {
+                return None;
+            }
+            lsn = lsn.plus((skip * frame::ALIGN) as u64);
+            if let Found::Frame(frame) = self.decode(lsn) {
+                return Some((lsn, frame));
+            }
+            lsn = lsn.plus(frame::ALIGN as u64);
+        }
+    }
+
+    /// The number of bytes from `lsn` to the last one that is not zero.
+    pub(crate) fn dirty_len(self, lsn: Lsn) -> usize {
+        let rest = self.rest(lsn);
+        rest.iter()
+            .rposition(|&byte| byte != 0)
+            .map_or(0, |last| last + 1)
+    }
+}
+
+const _: () = assert!(frame::MAGIC_AT == frame::ALIGN && frame::FLAGS_AT == frame::ALIGN + 1);

@@ -1,0 +1,179 @@
+//! One file of the log, mapped for reading.
+//!
+//! Invariant: bytes below `filled` have been written and are never written again while the
+//! segment is open; only they are handed out.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::io_error;
+use crate::format::segment::{FIELDS_LEN, HEADER_LEN, Header};
+use crate::storage::{Access, Map, Storage, StorageFile, read_full_at, write_all_at};
+use crate::{Error, Lsn, Result};
+
+/// Ending of the names of segment files.
+const SUFFIX: &str = ".seg";
+/// Hexadecimal digits of an LSN in a name.
+const NAME_DIGITS: usize = 16;
+
+/// One file of the log.
+pub(crate) struct Segment {
+    path: PathBuf,
+    header: Header,
+    file: Arc<dyn StorageFile>,
+    map: Map,
+    filled: AtomicU64,
+}
+
+impl Segment {
+    /// Opens a file whose header is in place.
+    pub(crate) fn open(storage: &dyn Storage, path: &Path) -> Result<Self> {
+        let file = storage
+            .open(path, Access::Write)
+            .map_err(|error| io_error("open", path, error))?;
+        let mut bytes = [0; FIELDS_LEN];
+        read_full_at(&*file, 0, &mut bytes).map_err(|error| io_error("read", path, error))?;
+        let corrupt = |what| Error::Corrupt {
+            path: path.to_owned(),
+            offset: 0,
+            what,
+        };
+        let header = Header::decode(&bytes).map_err(corrupt)?;
+        if path.file_name().and_then(|name| name.to_str()) != Some(&name(header.first)) {
+            return Err(corrupt("the name of a segment is not that of its header"));
+        }
+        let size = file.size().map_err(|error| io_error("stat", path, error))?;
+        if size < header.len {
+            return Err(corrupt("a log segment is shorter than its header says"));
+        }
+        Self::new(path.to_owned(), header, file)
+    }
+
+    /// Wraps a file that has been prepared for `header`.
+    pub(crate) fn new(path: PathBuf, header: Header, file: Arc<dyn StorageFile>) -> Result<Self> {
+        let map = file
+            .map(header.len)
+            .map_err(|error| io_error("map", &path, error))?;
+        Ok(Self {
+            path,
+            header,
+            file,
+            map,
+            filled: AtomicU64::new(HEADER_LEN as u64),
+        })
+    }
+
+    /// What has been written so far, the header included.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // Pairs with the release in `mark_filled`: who sees the length sees the bytes.
+        let filled = self.filled.load(Ordering::Acquire);
+        let filled = usize::try_from(filled).expect("a segment is mapped, so its length fits");
+        self.map.prefix(filled.min(self.map.len()))
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The LSN of the file's first byte.
+    pub(crate) fn first_lsn(&self) -> Lsn {
+        self.header.first
+    }
+
+    /// The LSN behind the file's last byte, where the next segment starts.
+    pub(crate) fn end_lsn(&self) -> Lsn {
+        self.header.first.plus(self.header.len)
+    }
+
+    /// The LSN of the first frame.
+    pub(crate) fn frames_lsn(&self) -> Lsn {
+        self.header.first.plus(HEADER_LEN as u64)
+    }
+
+    /// Bytes of log that the file covers.
+    pub(crate) fn len(&self) -> u64 {
+        self.header.len
+    }
+
+    pub(crate) fn identity(&self) -> u64 {
+        self.header.identity
+    }
+
+    pub(crate) fn covers(&self, lsn: Lsn) -> bool {
+        self.first_lsn() <= lsn && lsn < self.end_lsn()
+    }
+
+    /// Writes at `lsn` and lets readers see it.
+    pub(crate) fn write(&self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
+        self.overwrite(lsn, bytes)?;
+        self.mark_filled(lsn.plus(bytes.len() as u64));
+        Ok(())
+    }
+
+    /// Writes at `lsn` while nobody reads: in recovery.
+    pub(crate) fn overwrite(&self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
+        write_all_at(&*self.file, lsn.since(self.first_lsn()), bytes)
+            .map_err(|error| io_error("write", &self.path, error))
+    }
+
+    /// Lets readers see what lies before `lsn`.
+    pub(crate) fn mark_filled(&self, lsn: Lsn) {
+        self.filled
+            .store(lsn.since(self.first_lsn()), Ordering::Release);
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file
+            .sync()
+            .map_err(|error| io_error("sync", &self.path, error))
+    }
+
+    /// Reads at most `len_max` bytes from `lsn` on, past the cache, so that what is seen is what
+    /// the disk holds.
+    pub(crate) fn read_uncached(&self, lsn: Lsn, len_max: u64, into: &mut Vec<u8>) -> Result<()> {
+        self.file
+            .drop_cache()
+            .map_err(|error| io_error("drop cache of", &self.path, error))?;
+        let offset = lsn.since(self.first_lsn());
+        let len = usize::try_from(self.header.len.saturating_sub(offset).min(len_max));
+        into.clear();
+        into.resize(len.expect("a segment is mapped, so its length fits"), 0);
+        let read = read_full_at(&*self.file, offset, into)
+            .map_err(|error| io_error("read", &self.path, error))?;
+        if read < into.len() {
+            return Err(Error::Corrupt {
+                path: self.path.clone(),
+                offset: offset + read as u64,
+                what: "a log segment is shorter than its header says",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("path", &self.path)
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The name of the segment that starts at `first`.
+pub(crate) fn name(first: Lsn) -> String {
+    format!("{:016x}{SUFFIX}", first.0)
+}
+
+/// Where the segment of that name starts; `None` if it is not the name of a segment.
+pub(crate) fn parse_name(name: &str) -> Option<Lsn> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if digits.len() != NAME_DIGITS || !digits.bytes().all(is_hex) {
+        return None;
+    }
+    u64::from_str_radix(digits, 16).ok().map(Lsn)
+}

@@ -1,0 +1,136 @@
+//! The segments of the log, by LSN, and how many live entries each of them holds.
+//!
+//! A sealed segment without live entries is dead. It may be unlinked once every kept checkpoint
+//! begins behind the LSN at which it died: recovery from any of them then never looks into it.
+
+use std::sync::Arc;
+
+use super::segment::Segment;
+use crate::Lsn;
+
+/// The segments that there are, in order; the last one is active.
+#[derive(Debug)]
+pub(crate) struct SegmentSet {
+    held: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    segment: Arc<Segment>,
+    live: u64,
+    /// The end of the log when the last live entry died.
+    died_at: Lsn,
+}
+
+impl SegmentSet {
+    /// `segments` are in order, the last one is active.
+    pub(crate) fn new(segments: Vec<Arc<Segment>>) -> Self {
+        assert!(!segments.is_empty(), "a log has an active segment");
+        let held = segments
+            .into_iter()
+            .map(|segment| Held {
+                segment,
+                live: 0,
+                died_at: Lsn::ZERO,
+            })
+            .collect();
+        Self { held }
+    }
+
+    pub(crate) fn active(&self) -> &Arc<Segment> {
+        &self.held[self.held.len() - 1].segment
+    }
+
+    pub(crate) fn find(&self, lsn: Lsn) -> Option<&Arc<Segment>> {
+        self.index_of(lsn).map(|index| &self.held[index].segment)
+    }
+
+    fn index_of(&self, lsn: Lsn) -> Option<usize> {
+        let last = self.held.len() - 1;
+        if self.held[last].segment.covers(lsn) {
+            return Some(last);
+        }
+        let behind = self
+            .held
+            .partition_point(|held| held.segment.first_lsn() <= lsn);
+        let index = behind.checked_sub(1)?;
+        self.held[index].segment.covers(lsn).then_some(index)
+    }
+
+    /// Seals the active segment: `next` is active now.
+    pub(crate) fn roll(&mut self, next: Arc<Segment>, log_end: Lsn) {
+        if let Some(sealed) = self.held.last_mut().filter(|held| held.live == 0) {
+            sealed.died_at = log_end;
+        }
+        self.held.push(Held {
+            segment: next,
+            live: 0,
+            died_at: log_end,
+        });
+    }
+
+    pub(crate) fn entries_live(&mut self, sorted: impl Iterator<Item = Lsn>) {
+        self.each(sorted, |held| held.live += 1);
+    }
+
+    pub(crate) fn entries_died(&mut self, sorted: impl Iterator<Item = Lsn>, log_end: Lsn) {
+        self.each(sorted, |held| {
+            held.live = held.live.saturating_sub(1);
+            if held.live == 0 {
+                held.died_at = log_end;
+            }
+        });
+    }
+
+    fn each(&mut self, sorted: impl Iterator<Item = Lsn>, count: impl Fn(&mut Held)) {
+        let mut index = None;
+        for lsn in sorted {
+            if !index.is_some_and(|index: usize| self.held[index].segment.covers(lsn)) {
+                index = self.index_of(lsn);
+            }
+            if let Some(index) = index {
+                count(&mut self.held[index]);
+            }
+        }
+    }
+
+    /// Nothing that is dead now may be unlinked before checkpoints lie behind `lsn`.
+    pub(crate) fn dead_since(&mut self, lsn: Lsn) {
+        for held in &mut self.held {
+            held.died_at = lsn;
+        }
+    }
+
+    /// Takes out the dead segments that no checkpoint from `begin` on needs.
+    pub(crate) fn take_dead(&mut self, begin: Lsn) -> Vec<Arc<Segment>> {
+        let active = self.held.len() - 1;
+        let mut dead = Vec::new();
+        let mut index = 0;
+        self.held.retain(|held| {
+            let is_dead = index < active
+                && held.live == 0
+                && held.died_at <= begin
+                && held.segment.end_lsn() <= begin;
+            index += 1;
+            if is_dead {
+                dead.push(Arc::clone(&held.segment));
+            }
+            !is_dead
+        });
+        dead
+    }
+
+    /// Number of sealed segments without live entries.
+    pub(crate) fn dead_count(&self) -> usize {
+        let sealed = &self.held[..self.held.len() - 1];
+        sealed.iter().filter(|held| held.live == 0).count()
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.held.len() as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.held.iter().map(|held| held.segment.len()).sum()
+    }
+}
