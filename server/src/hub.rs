@@ -28,6 +28,8 @@ pub(crate) struct Hub {
     pub(crate) watches: Watches,
     pub(crate) stats: Stats,
     pub(crate) pause: Option<Pause>,
+    /// DEBUG SET-ACTIVE-EXPIRE 0: expired keys stay until somebody looks for them.
+    pub(crate) keeps_expired: bool,
     /// Clients that MONITOR.
     pub(crate) monitors: Vec<Slot>,
 }

@@ -1,17 +1,18 @@
 //! A durable stream broker that speaks Redis Streams.
 #![expect(dead_code, reason = "removed as the parts come together")]
 
-mod arguments;
 mod client;
 mod command;
 mod glob;
 mod hub;
 mod keyspace_events;
 pub mod parameters;
+mod process;
 mod pubsub;
 mod refusal;
 mod reply;
 mod resp;
+mod saver;
 mod signal;
 mod stats;
 mod waiters;
@@ -23,6 +24,8 @@ use parking_lot::Mutex;
 pub(crate) struct Server {
     pub(crate) engine: alluvium_engine::Engine,
     pub(crate) hub: Mutex<hub::Hub>,
+    /// Takes the checkpoints that clients ask for.
+    pub(crate) saver: saver::Saver,
     /// Wall-clock milliseconds.
     pub(crate) started_ms: u64,
     /// 40 hex digits, new at each start.
@@ -32,6 +35,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Writes a line that an operator should see.
+    pub(crate) fn complain(&self, what: std::fmt::Arguments<'_>) {
+        let _ = what;
+        todo!()
+    }
+
     /// Begins an orderly end of the broker, as SIGTERM does.
     pub(crate) fn shut_down(&self) {
         todo!()

@@ -5,7 +5,7 @@
 //! and `+5-1` are IDs too. Both end at 64 bits; nothing wraps except a negative half behind a leading
 //! zero, which Redis lets wrap and so do we.
 
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 
 use alluvium_engine::EntryId;
 
@@ -72,6 +72,18 @@ pub(crate) fn int(arg: &[u8]) -> Result<i64, Refusal> {
 #[inline]
 pub(crate) fn int_or(arg: &[u8], refusal: Refusal) -> Result<i64, Refusal> {
     parse_int(arg).ok_or(refusal)
+}
+
+/// A strict decimal within bounds, or `refusal`.
+pub(crate) fn int_within(
+    arg: &[u8],
+    bounds: RangeInclusive<i64>,
+    refusal: Refusal,
+) -> Result<i64, Refusal> {
+    match parse_int(arg) {
+        Some(number) if bounds.contains(&number) => Ok(number),
+        _ => Err(refusal),
+    }
 }
 
 /// A strict decimal that fits a C `int`.

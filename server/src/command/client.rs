@@ -1,10 +1,10 @@
 //! CLIENT: what connections know about each other and do to each other.
 
+use super::arg::{block_ms, int};
 use super::client_filter::{Filter, describe};
 use super::flag::{ADMIN, ALLOW_BUSY, LOADING, NOSCRIPT, STALE};
 use super::help::help;
 use super::{Ctx, Flow, Group, Spec};
-use crate::arguments::{integer, timeout_ms};
 use crate::client::{ReplyMode, Unblock};
 use crate::hub::Pause;
 use crate::refusal::Refusal;
@@ -242,7 +242,7 @@ fn list(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         [word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
             let ids = ids
                 .iter()
-                .map(|id| integer(id).map_err(|_| Refusal::new("ERR Invalid client ID")));
+                .map(|id| int(id).map_err(|_| Refusal::new("ERR Invalid client ID")));
             filter.ids = Some(ids.collect::<Result<_, _>>()?);
         }
         _ => return Err(Refusal::SYNTAX),
@@ -298,7 +298,7 @@ fn unblock(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
             ));
         }
     };
-    let id = integer(args[2])?;
+    let id = int(args[2])?;
     let slot = u64::try_from(id)
         .ok()
         .and_then(|id| ctx.hub.clients.slot_of(id));
@@ -314,7 +314,10 @@ fn pause(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         [word] if word.eq_ignore_ascii_case(b"all") => false,
         _ => return Err(Refusal::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
     };
-    let until_ms = ctx.batch.now_ms().saturating_add(timeout_ms(args[2])?);
+    let until_ms = ctx
+        .batch
+        .now_ms()
+        .saturating_add(block_ms(args[2], ctx.batch.now_ms())?);
     let asked = Pause {
         until_ms,
         writes_only,

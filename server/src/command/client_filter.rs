@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::arguments::integer_within;
+use super::arg::int_within;
 use crate::client::Client;
 use crate::refusal::Refusal;
 
@@ -47,12 +47,12 @@ impl Filter {
             match pair[0].to_ascii_lowercase().as_slice() {
                 b"id" => {
                     let refusal = Refusal::new("ERR client-id should be greater than 0");
-                    let id = integer_within(pair[1], 1..=i64::MAX, refusal)?;
+                    let id = int_within(pair[1], 1..=i64::MAX, refusal)?;
                     filter.ids.get_or_insert_default().push(id);
                 }
                 b"maxage" => {
                     let refusal = Refusal::new("ERR maxage should be greater than 0");
-                    filter.age_secs_min = Some(integer_within(pair[1], 1..=i64::MAX, refusal)?);
+                    filter.age_secs_min = Some(int_within(pair[1], 1..=i64::MAX, refusal)?);
                 }
                 b"type" => filter.set_kind(pair[1])?,
                 b"addr" => filter.address = text(),

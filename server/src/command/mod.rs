@@ -4,10 +4,17 @@
 //! it. The families' `SPECS` are joined once into a [`Table`] that finds a command by name without
 //! allocating, whatever the letters' case. A handler runs under the engine's lock and the hub's:
 //! it never waits. What must wait comes back as a [`Flow`].
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "every handler has the same signature"
+)]
 
+mod absent;
 mod arg;
+mod categories;
 mod client;
 mod client_filter;
+mod command_keys;
 mod config;
 mod connection;
 mod debug;
@@ -15,14 +22,17 @@ mod expiry;
 mod groups;
 mod help;
 mod info;
+mod info_stats;
 mod introspection;
 mod keys;
+mod latency;
 mod object;
 mod others;
 mod pending;
 mod pubsub;
 mod reads;
 mod server;
+mod slowlog;
 mod streams;
 mod table;
 mod transaction;

@@ -7,8 +7,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Spec, client, config, connection, debug, expiry, groups, info, introspection, keys, object,
-    others, pending, pubsub, reads, server, streams, transaction, xinfo,
+    Spec, absent, client, config, connection, debug, expiry, groups, info, introspection, keys,
+    latency, object, others, pending, pubsub, reads, server, slowlog, streams, transaction, xinfo,
 };
 
 /// A command or subcommand at its place in the table.
@@ -69,8 +69,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         config::SPECS,
         info::SPECS,
         introspection::SPECS,
+        slowlog::SPECS,
+        latency::SPECS,
         pubsub::SPECS,
         server::SPECS,
+        absent::SPECS,
         debug::SPECS,
     ])
 });
