@@ -208,10 +208,17 @@ impl Engine {
         self.shared.reload()
     }
 
-    /// Figures of the running engine.
+    /// Figures of the running engine. Not to be called by who holds a batch: see
+    /// [`Engine::stats_in`].
     #[must_use]
     pub fn stats(&self) -> EngineStats {
-        self.shared.stats()
+        self.stats_in(&mut self.lock())
+    }
+
+    /// Figures of the running engine for a command that runs in `batch`.
+    #[must_use]
+    pub fn stats_in(&self, batch: &mut Batch<'_>) -> EngineStats {
+        self.shared.stats(batch.log())
     }
 
     /// Syncs, takes a checkpoint and unlocks the directory.
@@ -254,16 +261,12 @@ impl Shared {
         self.parts.commit.sync()
     }
 
-    fn stats(&self) -> EngineStats {
+    fn stats(&self, log: &mut Log) -> EngineStats {
         let progress = &self.parts.progress;
         let counters = &progress.counters;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let nanos = |counter| std::time::Duration::from_nanos(count(counter));
-        let (segments, segment_bytes) = {
-            let mut core = self.core.lock();
-            let set = core.log.segments();
-            (set.count(), set.bytes())
-        };
+        let (segments, segment_bytes) = (log.segments().count(), log.segments().bytes());
         EngineStats {
             appended: progress.appended(),
             written: progress.written(),

@@ -21,6 +21,7 @@ pub use info::{
 pub use streams::{Counters, NewId, Range, StreamInfo, Trim, TrimStrategy};
 
 use crate::engine::Core;
+use crate::log::Log;
 use crate::lsn::Lsn;
 
 /// The engine's lock, held, and the commands that run under it.
@@ -54,6 +55,11 @@ impl Drop for Batch<'_> {
 }
 
 impl Batch<'_> {
+    /// The log under the lock.
+    pub(crate) fn log(&mut self) -> &mut Log {
+        &mut self.guard.log
+    }
+
     /// Freezes the time of the following commands, in milliseconds since the Unix epoch.
     pub fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;

@@ -216,7 +216,7 @@ fn persistence(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
         .last
         .map_or(ctx.server.started_ms, |last| last.finished_ms);
     let status = if checkpoints.failed { "err" } else { "ok" };
-    let log = ctx.server.engine.stats();
+    let log = ctx.server.engine.stats_in(ctx.batch);
     let changes = ctx
         .batch
         .mutations()

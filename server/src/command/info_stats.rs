@@ -136,7 +136,7 @@ fn micros_at(latency: &Latencies, percentile: f64) -> u64 {
 }
 
 pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
-    let stats = ctx.server.engine.stats();
+    let stats = ctx.server.engine.stats_in(ctx.batch);
     let checkpoints = ctx.server.engine.last_checkpoint();
     let recovery = ctx.server.engine.recovery();
     lines.field("lsn_appended", stats.appended.0);

@@ -157,7 +157,12 @@ fn doctor(ctx: &mut Ctx<'_, '_>, _: &[&[u8]]) -> Result<Flow, Refusal> {
             "- {event}: {count} samples, average {average} ms, longest {longest} ms."
         ));
     }
-    let sync_max = ctx.server.engine.stats().sync_time_max.as_millis();
+    let sync_max = ctx
+        .server
+        .engine
+        .stats_in(ctx.batch)
+        .sync_time_max
+        .as_millis();
     report.push(format!(
         "The longest sync of the log took {sync_max} ms; SLOWLOG GET shows slow commands.\n"
     ));
