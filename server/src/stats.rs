@@ -1,12 +1,17 @@
 //! What INFO counts, and the slow log.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::command::Command;
+use crate::refusal::Refusal;
 
 /// What is known of one command's calls, by [`crate::command::Command::index`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CommandStats {
     pub(crate) calls: u64,
-    pub(crate) micros: u64,
+    /// Time spent in them.
+    pub(crate) time: Duration,
     /// Calls that ended in an error.
     pub(crate) failed: u64,
     /// Calls that were refused before they ran (arity, MULTI, authentication).
@@ -49,7 +54,10 @@ pub(crate) struct LatencySample {
     pub(crate) millis: u64,
 }
 
-/// Totals at one moment.
+/// Samples from which the rates of INFO are computed.
+const SAMPLES: usize = 16;
+
+/// Totals at a moment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sample {
     at_ms: u64,
@@ -58,44 +66,12 @@ struct Sample {
     bytes_out: u64,
 }
 
-/// Totals of the last moments, from which INFO tells how much happens each second.
-#[derive(Debug, Default)]
+/// What happens in a second, over the last one and a half.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rates {
-    samples: VecDeque<Sample>,
-}
-
-/// How much happens each second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Rate {
-    pub(crate) commands: f64,
-    pub(crate) bytes_in: f64,
-    pub(crate) bytes_out: f64,
-}
-
-/// Samples that are kept; at ten a second they cover about the last 1.6 seconds.
-const SAMPLES_MAX: usize = 17;
-
-impl Rates {
-    /// The rate over the samples that are kept.
-    pub(crate) fn present(&self) -> Rate {
-        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else {
-            return Rate::default();
-        };
-        let millis = last.at_ms.saturating_sub(first.at_ms);
-        if millis == 0 {
-            return Rate::default();
-        }
-        let per_second = |now: u64, then: u64| {
-            // CONFIG RESETSTAT may have come between.
-            let more = u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX);
-            f64::from(more) * 1000.0 / f64::from(u32::try_from(millis).unwrap_or(u32::MAX))
-        };
-        Rate {
-            commands: per_second(last.commands, first.commands),
-            bytes_in: per_second(last.bytes_in, first.bytes_in),
-            bytes_out: per_second(last.bytes_out, first.bytes_out),
-        }
-    }
+    pub(crate) commands: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
 }
 
 /// Counters since the start or CONFIG RESETSTAT.
@@ -113,7 +89,6 @@ pub(crate) struct Stats {
     pub(crate) keyspace_hits: u64,
     pub(crate) keyspace_misses: u64,
     pub(crate) expired_keys: u64,
-    pub(crate) rates: Rates,
     /// Clients ended because their query or output buffer outgrew its limit.
     pub(crate) query_buffer_disconnections: u64,
     pub(crate) output_buffer_disconnections: u64,
@@ -123,9 +98,66 @@ pub(crate) struct Stats {
     pub(crate) latencies: BTreeMap<&'static str, VecDeque<LatencySample>>,
     /// `mutations()` of the engine at the last checkpoint, for `rdb_changes_since_last_save`.
     pub(crate) mutations_saved: u64,
+    samples: VecDeque<Sample>,
 }
 
 impl Stats {
+    pub(crate) fn new(commands: usize) -> Self {
+        Self {
+            commands: vec![CommandStats::default(); commands],
+            ..Self::default()
+        }
+    }
+
+    /// Takes a sample of the totals; called at every tick.
+    pub(crate) fn sample(&mut self, now_ms: u64) {
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(Sample {
+            at_ms: now_ms,
+            commands: self.total_commands,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        });
+    }
+
+    /// What happens in a second.
+    pub(crate) fn rates(&self) -> Rates {
+        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else {
+            return Rates::default();
+        };
+        let millis = last.at_ms.saturating_sub(first.at_ms).max(1);
+        let rate = |from: u64, to: u64| to.saturating_sub(from) * 1000 / millis;
+        Rates {
+            commands: rate(first.commands, last.commands),
+            bytes_in: rate(first.bytes_in, last.bytes_in),
+            bytes_out: rate(first.bytes_out, last.bytes_out),
+        }
+    }
+
+    /// An error reply.
+    pub(crate) fn count_error(&mut self, refusal: &Refusal) {
+        self.total_errors += 1;
+        if let Some(count) = self.errors.get_mut(refusal.code()) {
+            *count += 1;
+        } else {
+            self.errors.insert(refusal.code().to_vec(), 1);
+        }
+    }
+
+    /// A call that ran.
+    pub(crate) fn count_call(&mut self, command: &Command, took: Duration, is_failed: bool) {
+        self.total_commands += 1;
+        let stats = &mut self.commands[command.index()];
+        stats.calls += 1;
+        stats.time += took;
+        stats.failed += u64::from(is_failed);
+        stats
+            .latency
+            .record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
     /// CONFIG RESETSTAT: what is counted begins anew; the slow log and the latency events stay.
     pub(crate) fn reset(&mut self) {
         *self = Self {
@@ -138,47 +170,9 @@ impl Stats {
         };
     }
 
-    /// Notes the present totals; to be called about ten times a second.
-    pub(crate) fn sample(&mut self, now_ms: u64) {
-        let samples = &mut self.rates.samples;
-        if samples.len() == SAMPLES_MAX {
-            samples.pop_front();
-        }
-        samples.push_back(Sample {
-            at_ms: now_ms,
-            commands: self.total_commands,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-        });
-    }
-
     /// Drops the oldest entries of the slow log until `len_max` are left.
     pub(crate) fn limit_slow_log(&mut self, len_max: u64) {
         let len_max = usize::try_from(len_max).unwrap_or(usize::MAX);
         self.slow_commands.truncate(len_max);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_per_second() {
-        let mut stats = Stats::default();
-        assert_eq!(stats.rates.present(), Rate::default());
-        for step in 0..40 {
-            stats.sample(1000 + step * 100);
-            stats.total_commands += 5;
-            stats.bytes_in += 10;
-        }
-        let rate = stats.rates.present();
-        assert_eq!(
-            (rate.commands, rate.bytes_in, rate.bytes_out),
-            (50.0, 100.0, 0.0)
-        );
-        stats.reset();
-        stats.sample(9999);
-        assert_eq!(stats.rates.present(), Rate::default());
     }
 }

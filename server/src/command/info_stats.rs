@@ -6,25 +6,16 @@ use crate::stats::Latencies;
 
 pub(super) fn stats(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     let stats = &ctx.hub.stats;
-    let rate = stats.rates.present();
+    let rate = stats.rates();
     lines.field("total_connections_received", stats.total_connections);
     lines.field("total_commands_processed", stats.total_commands);
-    lines.field(
-        "instantaneous_ops_per_sec",
-        format_args!("{:.0}", rate.commands),
-    );
+    lines.field("instantaneous_ops_per_sec", rate.commands);
     lines.field("total_net_input_bytes", stats.bytes_in);
     lines.field("total_net_output_bytes", stats.bytes_out);
     lines.field("total_net_repl_input_bytes", 0);
     lines.field("total_net_repl_output_bytes", 0);
-    lines.field(
-        "instantaneous_input_kbps",
-        format_args!("{:.2}", rate.bytes_in / 1024.0),
-    );
-    lines.field(
-        "instantaneous_output_kbps",
-        format_args!("{:.2}", rate.bytes_out / 1024.0),
-    );
+    lines.field("instantaneous_input_kbps", kib(rate.bytes_in));
+    lines.field("instantaneous_output_kbps", kib(rate.bytes_out));
     lines.field("instantaneous_input_repl_kbps", "0.00");
     lines.field("instantaneous_output_repl_kbps", "0.00");
     lines.field("rejected_connections", stats.rejected_connections);
@@ -63,13 +54,14 @@ pub(super) fn commands(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
         if stats.calls == 0 && stats.rejected == 0 && stats.failed == 0 {
             continue;
         }
-        let hundredths = u128::from(stats.micros) * 100 / u128::from(stats.calls.max(1));
+        let micros = stats.time.as_micros();
+        let hundredths = micros * 100 / u128::from(stats.calls.max(1));
         lines.field(
             format_args!("cmdstat_{}", command.full_name()),
             format_args!(
                 "calls={},usec={},usec_per_call={}.{:02},rejected_calls={},failed_calls={}",
                 stats.calls,
-                stats.micros,
+                micros,
                 hundredths / 100,
                 hundredths % 100,
                 stats.rejected,
@@ -115,6 +107,12 @@ pub(super) fn latencies(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
             shown.join(","),
         );
     }
+}
+
+/// Kibibytes with two digits behind the point.
+fn kib(bytes: u64) -> String {
+    let hundredths = u128::from(bytes) * 100 / 1024;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
 /// How many calls a histogram holds.
