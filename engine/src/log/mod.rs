@@ -279,3 +279,6 @@ impl Log {
         &mut self.segments
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 //! file, [`Storage::sync_dir`] the names in a directory.
 
 mod real;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 
 use std::io;
 use std::path::Path;

@@ -1,0 +1,405 @@
+//! Images of files and names: volatile, durable, and what a crash makes of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::{DirEntry, Map};
+
+/// What a disk writes as one.
+const SECTOR: usize = 512;
+
+/// The next number of a sequence that looks random (`SplitMix64`; Steele, Lea, Flood 2014).
+pub(super) fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+/// Files by number, names in both images, and the changes between the two.
+#[derive(Clone, Default)]
+pub(super) struct Disk {
+    files: BTreeMap<u64, File>,
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    changes: Vec<Change>,
+    dirs: BTreeSet<PathBuf>,
+    next_file: u64,
+    generation: u64,
+    pub(super) capacity: Option<u64>,
+}
+
+/// A change of names that is not durable yet.
+#[derive(Clone)]
+enum Change {
+    Create {
+        path: PathBuf,
+        file: u64,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        file: u64,
+    },
+    Unlink {
+        path: PathBuf,
+    },
+}
+
+impl Change {
+    fn path(&self) -> &Path {
+        match self {
+            Change::Create { path, .. } | Change::Unlink { path } => path,
+            Change::Rename { to, .. } => to,
+        }
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Change::Create { path, file } => {
+                names.insert(path.clone(), *file);
+            }
+            Change::Rename { from, to, file } => {
+                names.retain(|name, other| name != from || other != file);
+                names.insert(to.clone(), *file);
+            }
+            Change::Unlink { path } => {
+                names.remove(path);
+            }
+        }
+    }
+}
+
+impl Disk {
+    /// A number that differs from crash to crash.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation << 32
+    }
+
+    pub(super) fn find(&self, path: &Path) -> Option<u64> {
+        self.names.get(path).copied()
+    }
+
+    pub(super) fn file(&self, file: u64) -> &File {
+        &self.files[&file]
+    }
+
+    pub(super) fn file_mut(&mut self, file: u64) -> &mut File {
+        self.files
+            .get_mut(&file)
+            .expect("files are never forgotten")
+    }
+
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.names.keys().cloned().collect()
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.names
+            .values()
+            .map(|file| self.files[file].len as u64)
+            .sum()
+    }
+
+    /// Whether `more` bytes fit.
+    pub(super) fn admit(&self, more: u64) -> io::Result<()> {
+        match self.capacity {
+            Some(capacity) if self.used() + more > capacity => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn create_dir(&mut self, dir: &Path) {
+        self.dirs.extend(dir.ancestors().map(Path::to_owned));
+    }
+
+    pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        if !self.dirs.contains(dir) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let entry = |path: &PathBuf, len, is_dir| {
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            (path.parent() == Some(dir)).then_some(DirEntry { name, len, is_dir })
+        };
+        let files = self.names.iter();
+        let files =
+            files.filter_map(|(path, file)| entry(path, self.files[file].len as u64, false));
+        let dirs = self.dirs.iter().filter_map(|path| entry(path, 0, true));
+        let mut entries: Vec<_> = files.chain(dirs).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    pub(super) fn create(&mut self, path: &Path) -> io::Result<u64> {
+        let file = self.next_file;
+        self.next_file += 1;
+        self.files.insert(file, File::new()?);
+        self.change(Change::Create {
+            path: path.to_owned(),
+            file,
+        });
+        Ok(file)
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let file = self.find(from).ok_or(io::ErrorKind::NotFound)?;
+        self.change(Change::Rename {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            file,
+        });
+        Ok(())
+    }
+
+    pub(super) fn unlink(&mut self, path: &Path) -> io::Result<()> {
+        self.find(path).ok_or(io::ErrorKind::NotFound)?;
+        self.change(Change::Unlink {
+            path: path.to_owned(),
+        });
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: &Path) {
+        let changes = std::mem::take(&mut self.changes);
+        for change in changes {
+            if change.path().parent() == Some(dir) {
+                change.apply(&mut self.durable_names);
+            } else {
+                self.changes.push(change);
+            }
+        }
+    }
+
+    /// What is left after a power cut.
+    pub(super) fn after_crash(&self, seed: u64) -> Self {
+        let mut random = seed;
+        let mut names = self.durable_names.clone();
+        for change in &self.changes {
+            if next_random(&mut random).is_multiple_of(2) {
+                change.apply(&mut names);
+            }
+        }
+        let survives = |file: &u64| names.values().any(|named| named == file);
+        let files = self.files.iter().filter(|(file, _)| survives(file));
+        let files = files
+            .map(|(number, file)| (*number, file.after_crash(&mut random)))
+            .collect();
+        Self {
+            files,
+            durable_names: names.clone(),
+            names,
+            changes: Vec::new(),
+            dirs: self.dirs.clone(),
+            next_file: self.next_file,
+            generation: self.generation + 1,
+            capacity: self.capacity,
+        }
+    }
+
+    /// A copy that shares no memory.
+    pub(super) fn apart(&self) -> Self {
+        let files = self.files.iter();
+        Self {
+            files: files
+                .map(|(number, file)| (*number, file.apart()))
+                .collect(),
+            generation: self.generation + 1,
+            ..self.clone()
+        }
+    }
+
+    /// A copy that shares no memory, with all that is volatile made durable.
+    pub(super) fn copied(&self) -> Self {
+        let files = self.files.iter();
+        let files = files
+            .map(|(number, file)| (*number, File::of(file.content())))
+            .collect();
+        Self {
+            files,
+            durable_names: self.names.clone(),
+            changes: Vec::new(),
+            generation: self.generation + 1,
+            ..self.clone()
+        }
+    }
+}
+
+/// A file: what is cached, what is durable, and which writes lie between the two.
+#[derive(Clone)]
+pub(super) struct File {
+    cache: Map,
+    len: usize,
+    durable: Arc<Vec<u8>>,
+    unsynced: Vec<Range<usize>>,
+}
+
+impl File {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            cache: Map::memory(0)?,
+            len: 0,
+            durable: Arc::default(),
+            unsynced: Vec::new(),
+        })
+    }
+
+    fn of(content: Vec<u8>) -> Self {
+        let cache = Map::memory(content.len()).expect("memory for a simulated file");
+        cache.store(0, &content);
+        Self {
+            cache,
+            len: content.len(),
+            durable: Arc::new(content),
+            unsynced: Vec::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn content(&self) -> Vec<u8> {
+        let mut content = vec![0; self.len];
+        self.cache.load(0, &mut content);
+        content
+    }
+
+    pub(super) fn read(&self, offset: usize, buffer: &mut [u8]) -> usize {
+        let len = self.len.saturating_sub(offset).min(buffer.len());
+        if len > 0 {
+            self.cache.load(offset, &mut buffer[..len]);
+        }
+        len
+    }
+
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        self.grow(offset + bytes.len())?;
+        self.cache.store(offset, bytes);
+        self.unsynced.push(offset..offset + bytes.len());
+        Ok(())
+    }
+
+    /// Bytes by which a write up to `end` makes the file longer.
+    pub(super) fn growth(&self, end: usize) -> u64 {
+        end.saturating_sub(self.len) as u64
+    }
+
+    fn grow(&mut self, len: usize) -> io::Result<()> {
+        if len > self.cache.len() {
+            let larger = Map::memory(len.next_power_of_two())?;
+            larger.store(0, &self.content());
+            self.cache = larger;
+        }
+        self.len = self.len.max(len);
+        Ok(())
+    }
+
+    pub(super) fn allocate(&mut self, offset: usize, len: usize) -> io::Result<()> {
+        self.write(offset, &vec![0; len])
+    }
+
+    pub(super) fn sync(&mut self) {
+        let durable = Arc::make_mut(&mut self.durable);
+        durable.resize(self.len.max(durable.len()), 0);
+        for range in self.unsynced.drain(..) {
+            self.cache.load(range.start, &mut durable[range]);
+        }
+    }
+
+    /// The same with a cache of its own.
+    fn apart(&self) -> Self {
+        let cache = Map::memory(self.len).expect("memory for a simulated file");
+        cache.store(0, &self.content());
+        Self {
+            cache,
+            ..self.clone()
+        }
+    }
+
+    /// A failed sync: the pages are clean now, and the disk does not have them.
+    pub(super) fn fail_sync(&mut self) {
+        self.unsynced.clear();
+    }
+
+    /// Clean pages are forgotten: what is read next is what the disk has.
+    pub(super) fn drop_cache(&self) {
+        let mut content = self.content();
+        let mut clean = vec![true; content.len()];
+        for range in &self.unsynced {
+            clean[range.clone()].fill(false);
+        }
+        for (at, byte) in content.iter_mut().enumerate() {
+            if clean[at] {
+                *byte = self.durable.get(at).copied().unwrap_or(0);
+            }
+        }
+        self.cache.store(0, &content);
+    }
+
+    pub(super) fn map(&self, len: usize) -> io::Result<Map> {
+        if len > self.len {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(self.cache.clone())
+    }
+
+    pub(super) fn damage(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(
+            offset + bytes.len() <= self.len,
+            "damage lies inside a file"
+        );
+        self.cache.store(offset, bytes);
+        let mut durable = self.durable.to_vec();
+        durable.resize(self.len.max(durable.len()), 0);
+        durable[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.durable = Arc::new(durable);
+    }
+
+    fn after_crash(&self, random: &mut u64) -> Self {
+        let content = self.content();
+        let mut left = self.durable.to_vec();
+        // A length that was not synced may have arrived or not.
+        if next_random(random).is_multiple_of(2) {
+            left.resize(content.len().max(left.len()), 0);
+        }
+        for sector in 0..left.len().div_ceil(SECTOR) {
+            let sector = sector * SECTOR..left.len().min((sector + 1) * SECTOR);
+            let writes = self.unsynced.iter().filter_map(|range| {
+                let range = range.start.max(sector.start)..range.end.min(sector.end);
+                (!range.is_empty()).then_some(range)
+            });
+            let writes: Vec<_> = writes.collect();
+            if writes.is_empty() {
+                continue;
+            }
+            let choice = next_random(random) % 4;
+            let arrived = match choice {
+                0 => 0,
+                1 => usize::try_from(next_random(random) % writes.len() as u64).unwrap_or(0),
+                _ => writes.len(),
+            };
+            for (index, range) in writes.into_iter().enumerate() {
+                if choice == 3 && next_random(random).is_multiple_of(2) {
+                    let changed = left[range.clone()].iter_mut().zip(&content[range]);
+                    for (byte, _) in changed.filter(|(old, new)| old != new) {
+                        *byte = next_random(random).to_le_bytes()[0];
+                    }
+                } else if index < arrived {
+                    left[range.clone()].copy_from_slice(&content[range]);
+                }
+            }
+        }
+        Self::of(left)
+    }
+}
