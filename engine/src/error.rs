@@ -79,4 +79,4 @@ pub(crate) fn io_error(operation: &'static str, path: &Path, source: io::Error) 
 }
 
 /// A result with the engine's [`enum@Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

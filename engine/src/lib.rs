@@ -6,14 +6,20 @@ mod engine;
 mod entries;
 mod error;
 mod format;
+mod group;
 mod id;
+mod index;
+mod keyspace;
 pub mod limits;
 mod log;
 mod lsn;
 mod map;
+mod names;
 mod options;
+mod snapshot;
 mod state;
 pub mod storage;
+mod stream;
 
 pub use batch::{
     AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, Counters, Cursor,

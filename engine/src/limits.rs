@@ -21,3 +21,5 @@ pub const SEGMENT_SIZE_MIN: u64 = 8 << 10;
 pub const SEGMENT_SIZE_MAX: u64 = 4 << 30;
 /// Largest payload of one frame, in bytes.
 pub const FRAME_PAYLOAD_MAX: usize = 1 << 30;
+/// Most memory that the decoding of one section of a checkpoint may take, in bytes.
+pub const SECTION_MEMORY_MAX: usize = 4 << 30;

@@ -1,54 +1,219 @@
 //! The fold over the log: what all records so far add up to.
+//!
+//! [`State::apply`] is the only function that changes the state, for commands as well as in
+//! recovery. A checkpoint is fuzzy: each stream in it is as it was at a log position of its own, its
+//! `modified`. So replay begins where the checkpoint began and skips, stream by stream, the records
+//! below that position; and records of a stream that the checkpoint does not have, because it was
+//! removed while the checkpoint was taken, are skipped up to where the checkpoint ended.
 
+use crate::format::record::{GroupChange, Record, StreamChange};
+use crate::group::Contradiction;
+use crate::index::corrupt_at;
+use crate::keyspace::{Keyspace, slot_of};
+use crate::limits::{DATABASES, NODE_ENTRIES_MAX};
 use crate::log::Log;
+use crate::stream::Stream;
 use crate::{Lsn, Result};
 
 /// What all records so far add up to.
-pub(crate) struct State;
-
-/// How far a checkpoint has come.
-#[derive(Default)]
-pub(crate) struct CheckpointCursor;
+pub(crate) struct State {
+    pub(crate) keyspace: Keyspace,
+    /// Entries that a logical node of a stream takes.
+    pub(crate) node_entries_max: u32,
+    /// Behind the last record that removed or renamed a key: what the answer "no such key" depends on.
+    pub(crate) removed: Lsn,
+    /// What the checkpoint covers of the table of databases.
+    pub(crate) mapping_covers: Lsn,
+    /// Where the checkpoint ended that recovery started from.
+    pub(crate) checkpoint_end: Lsn,
+    /// Changes since open, counted as Redis counts them.
+    pub(crate) mutations: u64,
+    is_recovering: bool,
+    /// For the choice of a random key; not a secret, not part of what the log says.
+    random: u64,
+}
 
 impl State {
     /// The state before the first record.
     pub(crate) fn new(node_entries_max: u32) -> Self {
-        let _ = node_entries_max;
-        Self
-    }
-
-    /// Applies the records of one transaction, in order; `lsn` is the LSN of the first byte of
-    /// `payload`, which is the payload of one frame.
-    pub(crate) fn replay(&mut self, payload: &[u8], lsn: Lsn, log: &mut Log) -> Result<()> {
-        let _ = (payload, lsn, log);
-        todo!()
-    }
-
-    /// Appends a bounded slice of the state to `out`; true when it was the last one.
-    pub(crate) fn checkpoint_part(
-        &mut self,
-        cursor: &mut CheckpointCursor,
-        out: &mut Vec<u8>,
-        log_end: Lsn,
-    ) -> bool {
-        let _ = (cursor, out, log_end);
-        todo!()
-    }
-
-    /// Takes in what [`State::checkpoint_part`] wrote; `log` learns where entries live.
-    pub(crate) fn restore_part(&mut self, section: &[u8], log: &mut Log) -> Result<()> {
-        let _ = (section, log);
-        todo!()
-    }
-
-    /// Recovery is over.
-    pub(crate) fn finish_recovery(&mut self, log: &Log) -> Result<()> {
-        let _ = log;
-        todo!()
+        Self {
+            keyspace: Keyspace::new(),
+            node_entries_max: node_entries_max.clamp(1, NODE_ENTRIES_MAX),
+            removed: Lsn::ZERO,
+            mapping_covers: Lsn::ZERO,
+            checkpoint_end: Lsn::ZERO,
+            mutations: 0,
+            is_recovering: false,
+            random: 0,
+        }
     }
 
     /// Number of streams and of entries.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        todo!()
+        let count =
+            |(streams, entries), stream: &Stream| (streams + 1, entries + stream.index.len());
+        self.keyspace.streams().fold((0, 0), count)
     }
+
+    /// A number below `bound`, or 0.
+    pub(crate) fn random_below(&mut self, bound: u32) -> u32 {
+        // SplitMix64, by Sebastiano Vigna.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let below = u64::from(bound)
+            .checked_sub(1)
+            .map_or(0, |_| mixed % u64::from(bound));
+        u32::try_from(below).expect("below a number of 32 bits")
+    }
+
+    /// Recovery begins, unless it has begun: streams are found by number only.
+    pub(crate) fn begin_recovery(&mut self) {
+        if !self.is_recovering {
+            self.is_recovering = true;
+            self.keyspace.drop_tables();
+        }
+    }
+
+    /// Applies the records of one frame; `lsn` is the LSN of the first byte of `payload`.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](crate::Error::Corrupt) if the payload is not records, or they contradict the state.
+    pub(crate) fn replay(&mut self, payload: &[u8], lsn: Lsn, log: &mut Log) -> Result<()> {
+        self.begin_recovery();
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let at = lsn.plus((payload.len() - rest.len()) as u64);
+            let Some(record) = Record::take(&mut rest) else {
+                return Err(corrupt_at(
+                    log,
+                    at,
+                    "expected a record, found bytes of no known kind",
+                ));
+            };
+            self.apply(&record, at, log)?;
+        }
+        Ok(())
+    }
+
+    /// Recovery is over: names become known, and with them what contradicts.
+    pub(crate) fn finish_recovery(&mut self, log: &Log) -> Result<()> {
+        self.begin_recovery();
+        self.is_recovering = false;
+        self.keyspace.build_tables().map_err(|(number, what)| {
+            let stream = self.keyspace.by_number(number);
+            corrupt_at(
+                log,
+                stream.map_or(Lsn::ZERO, |stream| stream.modified),
+                what,
+            )
+        })
+    }
+
+    /// Applies one record, which lies at `lsn`.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](crate::Error::Corrupt) if the record contradicts the state.
+    pub(crate) fn apply(&mut self, record: &Record<'_>, lsn: Lsn, log: &mut Log) -> Result<()> {
+        let applied = match *record {
+            Record::DatabasesSwapped { a, b } => self.swap_databases(a, b, lsn),
+            Record::DatabaseFlushed { db } => self.flush(db, lsn, log),
+            Record::Stream { stream, ref change } => self.apply_to_stream(stream, change, lsn, log),
+        };
+        applied.map_err(|what| corrupt_at(log, lsn, what))
+    }
+
+    fn swap_databases(&mut self, a: u8, b: u8, lsn: Lsn) -> Result<(), Contradiction> {
+        if a >= DATABASES || b >= DATABASES {
+            return Err("a record swaps databases that do not exist");
+        }
+        if lsn >= self.mapping_covers {
+            self.keyspace.mapping.swap(usize::from(a), usize::from(b));
+            self.removed = lsn.plus(1);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, db: u8, lsn: Lsn, log: &mut Log) -> Result<(), Contradiction> {
+        for slot in self.keyspace.slots_in(db) {
+            if self
+                .keyspace
+                .stream(slot)
+                .is_some_and(|stream| stream.modified <= lsn)
+            {
+                self.remove(slot, lsn, log);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_to_stream(
+        &mut self,
+        number: u64,
+        change: &StreamChange<'_>,
+        lsn: Lsn,
+        log: &mut Log,
+    ) -> Result<(), Contradiction> {
+        if let StreamChange::Created { db, key } = *change {
+            return self.create(number, db, key, lsn);
+        }
+        let slot = slot_of(number);
+        let Some(stream) = self.keyspace.by_number_mut(number) else {
+            let is_known = lsn < self.checkpoint_end;
+            return is_known
+                .then_some(())
+                .ok_or("a record names a stream that does not exist");
+        };
+        if lsn < stream.modified {
+            return Ok(());
+        }
+        if !is_soft(change) {
+            stream.modified = lsn.plus(1);
+        }
+        match *change {
+            StreamChange::Removed => self.remove(slot, lsn, log),
+            StreamChange::Moved { db, key } => {
+                self.removed = lsn.plus(1);
+                self.keyspace.rename(slot, db, key)?;
+            }
+            StreamChange::ExpirySet { expiry_ms } => {
+                let before = stream.expiry_ms();
+                stream.apply(change, lsn, log)?;
+                self.keyspace.move_expiry(slot, before, expiry_ms);
+            }
+            _ => stream.apply(change, lsn, log)?,
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, number: u64, db: u8, key: &[u8], lsn: Lsn) -> Result<(), Contradiction> {
+        let holder = self.keyspace.stream(slot_of(number));
+        if holder.is_some_and(|holder| lsn < holder.modified) {
+            return Ok(());
+        }
+        let mut stream = Box::new(Stream::new(number, db, key));
+        stream.modified = lsn.plus(1);
+        self.keyspace.insert(stream)
+    }
+
+    fn remove(&mut self, slot: u32, lsn: Lsn, log: &mut Log) {
+        if let Some(stream) = self.keyspace.remove(slot) {
+            log.entries_died(stream.index.lsns());
+            self.removed = lsn.plus(1);
+        }
+    }
+}
+
+/// Whether no reply needs to wait for this: that a consumer came and got nothing.
+fn is_soft(change: &StreamChange<'_>) -> bool {
+    matches!(
+        change,
+        StreamChange::Group {
+            change: GroupChange::ConsumerSeen { .. },
+            ..
+        }
+    )
 }

@@ -1,9 +1,17 @@
 //! Operations that move pending entries to another consumer.
 
-use super::{Batch, Member};
+use std::collections::HashSet;
+
+use super::groups::{Found, ids_len_max, visit_len_max};
+use super::{Batch, Member, check_len};
 use crate::entries::Entries;
 use crate::error::Result;
+use crate::format::record::{self, GroupChange};
+use crate::group::Pending;
 use crate::id::EntryId;
+use crate::limits::{NAME_LEN_MAX, RECORD_IDS_MAX};
+use crate::log::Growth;
+use crate::lsn::Lsn;
 
 /// Which pending entries to claim, and what becomes of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,8 +81,33 @@ impl Batch<'_> {
         member: Member<'_>,
         claim: &Claim<'_>,
     ) -> Result<Claimed> {
-        let _ = (db, key, member, claim);
-        todo!()
+        let found = self.find_group(db, key, member.group)?;
+        check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
+        let places = self.places_of(found, claim.ids)?;
+        let len = 2 * visit_len_max(member.consumer) + 2 * ids_len_max(claim.ids.len());
+        self.admit(len, Growth::Grows)?;
+        self.raise_cursor(found, claim.last_id);
+        let (consumer, consumer_created) = self.consumer_of(found, member.consumer);
+        let mut claimed = Claimed {
+            entries: Entries::default(),
+            ids: Vec::new(),
+            consumer_created,
+        };
+        // An ID that is named twice is claimed twice: the second time meets what the first left.
+        let mut rest = &places[..];
+        while !rest.is_empty() {
+            let (part, others) = rest.split_at(distinct_prefix(rest).min(RECORD_IDS_MAX));
+            let part = self.claim_distinct(found, consumer, part, claim);
+            claimed.ids.extend(part.iter().map(|&(id, _)| id));
+            if !claim.just_id {
+                self.plan(&mut claimed.entries, part.iter().map(|&(_, lsn)| lsn))?;
+            }
+            rest = others;
+        }
+        if claimed.ids.is_empty() {
+            self.see(found, consumer);
+        }
+        Ok(claimed)
     }
 
     /// Claims what is idle, in the order of IDs.
@@ -90,7 +123,192 @@ impl Batch<'_> {
         member: Member<'_>,
         claim: AutoClaim,
     ) -> Result<AutoClaimed> {
-        let _ = (db, key, member, claim);
-        todo!()
+        let found = self.find_group(db, key, member.group)?;
+        check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
+        let scan = self.scan_idle(found, claim)?;
+        let listed = scan.claimed.len() + scan.gone.len();
+        let len = 2 * visit_len_max(member.consumer) + 2 * ids_len_max(listed);
+        self.admit(len, Growth::Grows)?;
+        let (consumer, consumer_created) = self.consumer_of(found, member.consumer);
+        self.drop_pending(found, &scan.gone);
+        self.assign(found, consumer, &scan.claimed);
+        if scan.claimed.is_empty() {
+            self.see(found, consumer);
+        }
+        let ids = scan.claimed.iter().map(|entry| entry.id).collect();
+        let claimed = Claimed {
+            entries: scan.entries,
+            ids,
+            consumer_created,
+        };
+        Ok(AutoClaimed {
+            claimed,
+            next: scan.next,
+            deleted: scan.gone,
+        })
     }
+
+    /// Where the stream has the entries with these IDs.
+    fn places_of(&self, (slot, _): Found, ids: &[EntryId]) -> Result<Vec<Place>> {
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let place = |&id: &EntryId| Ok((id, index.find(id, log)?));
+        ids.iter().map(place).collect()
+    }
+
+    /// Moves a group's cursor up to `id`, never down.
+    fn raise_cursor(&mut self, found: Found, id: Option<EntryId>) {
+        let group = self.group_in(found.0, found.1);
+        if let Some(cursor) = id.filter(|&id| id > group.cursor) {
+            let entries_read = group.entries_read;
+            self.commit_to_group(
+                found,
+                GroupChange::CursorSet {
+                    cursor,
+                    entries_read,
+                },
+            );
+            self.count(1);
+        }
+    }
+
+    /// Claims entries of different IDs; returns those that were claimed, and where they lie.
+    fn claim_distinct(
+        &mut self,
+        found: Found,
+        consumer: u32,
+        places: &[Place],
+        claim: &Claim<'_>,
+    ) -> Vec<(EntryId, Lsn)> {
+        let pending = &self.group_in(found.0, found.1).pending;
+        let time = claim
+            .delivery_time_ms
+            .map_or(self.now_ms, |time| time.min(self.now_ms));
+        let (mut gone, mut claimed, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+        for &(id, lsn) in places {
+            let held = pending.find(id).map(|slot| pending.get(slot));
+            let Some(lsn) = lsn else {
+                gone.extend(held.map(|_| id));
+                continue;
+            };
+            let is_idle = |held: &Pending| is_idle(held, claim.min_idle_ms, self.now_ms);
+            if held.map_or(!claim.force, |held| !is_idle(held)) {
+                continue;
+            }
+            // Redis counts the making of a forced entry as its first delivery.
+            let count = held.map_or(1, |held| held.delivery_count);
+            let more = count.saturating_add(u64::from(!claim.just_id));
+            let delivery_count = claim.delivery_count.unwrap_or(more);
+            claimed.push(record::Claimed {
+                id,
+                delivered_ms: time,
+                delivery_count,
+            });
+            taken.push((id, lsn));
+        }
+        self.drop_pending(found, &gone);
+        self.assign(found, consumer, &claimed);
+        taken
+    }
+
+    /// Looks for idle entries, in the order of IDs.
+    fn scan_idle(&self, (slot, group): Found, claim: AutoClaim) -> Result<IdleScan> {
+        let (stream, log) = (self.stream_in(slot), &self.guard.log);
+        let pending = &self.group_in(slot, group).pending;
+        let mut scan = IdleScan::default();
+        let mut attempts = claim.count.saturating_mul(SCAN_FACTOR);
+        let mut count = claim.count;
+        for held in pending.from(claim.start) {
+            if attempts == 0 || count == 0 {
+                scan.next = held.id;
+                break;
+            }
+            attempts -= 1;
+            let id = held.id;
+            let is_idle = is_idle(held, claim.min_idle_ms, self.now_ms);
+            // Where an entry lies is looked up only for who wants it or if it may be gone.
+            let wants_place = is_idle && !claim.just_id;
+            let is_there = if stream.surely_has(id) && !wants_place {
+                true
+            } else {
+                let lsn = stream.index.find(id, log)?;
+                self.plan(&mut scan.entries, lsn.filter(|_| wants_place).into_iter())?;
+                lsn.is_some()
+            };
+            if !is_there {
+                scan.gone.push(id);
+                count -= 1;
+            } else if is_idle {
+                let more = u64::from(!claim.just_id);
+                let delivery_count = held.delivery_count.saturating_add(more);
+                let delivered_ms = self.now_ms;
+                scan.claimed.push(record::Claimed {
+                    id,
+                    delivered_ms,
+                    delivery_count,
+                });
+                count -= 1;
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Logs that entries are pending for a consumer; they were admitted.
+    fn assign(&mut self, found: Found, consumer: u32, claimed: &[record::Claimed]) {
+        let time_ms = self.now_ms;
+        for entries in claimed.chunks(RECORD_IDS_MAX) {
+            let entries = entries.into();
+            self.commit_to_group(
+                found,
+                GroupChange::Claimed {
+                    consumer,
+                    time_ms,
+                    entries,
+                },
+            );
+        }
+        self.count(claimed.len() as u64);
+    }
+
+    /// Logs that entries are no longer pending, because the stream has them no more.
+    fn drop_pending(&mut self, found: Found, gone: &[EntryId]) {
+        for ids in gone.chunks(RECORD_IDS_MAX) {
+            self.commit_to_group(found, GroupChange::Acked { ids: ids.into() });
+        }
+        self.count(gone.len() as u64);
+    }
+
+    /// Appends the entries that lie at `lsns` to a plan.
+    fn plan(&self, entries: &mut Entries, lsns: impl Iterator<Item = Lsn>) -> Result<()> {
+        let log = &self.guard.log;
+        lsns.into_iter().try_for_each(|lsn| entries.push(lsn, log))
+    }
+}
+
+/// An ID, and where the stream has its entry.
+type Place = (EntryId, Option<Lsn>);
+
+/// How many pending entries a scan looks at for each that it may claim.
+const SCAN_FACTOR: usize = 10;
+
+/// What a scan for idle entries found.
+#[derive(Default)]
+struct IdleScan {
+    claimed: Vec<record::Claimed>,
+    entries: Entries,
+    gone: Vec<EntryId>,
+    next: EntryId,
+}
+
+/// Whether an entry was delivered at least `min_idle_ms` ago.
+fn is_idle(pending: &Pending, min_idle_ms: u64, now_ms: u64) -> bool {
+    min_idle_ms == 0 || now_ms.saturating_sub(pending.delivered_ms) >= min_idle_ms
+}
+
+/// How many IDs at the front are all different.
+fn distinct_prefix(places: &[Place]) -> usize {
+    if places.is_sorted_by(|a, b| a.0 < b.0) {
+        return places.len();
+    }
+    let mut met = HashSet::new();
+    places.iter().take_while(|(id, _)| met.insert(*id)).count()
 }

@@ -1,9 +1,15 @@
 //! Operations on consumer groups: create, deliver, acknowledge.
 
-use super::Batch;
+use super::progress::Progress;
+use super::streams::info_of;
+use super::{Batch, check_len};
 use crate::entries::Entries;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::format::record::{GroupChange, Record, StreamChange};
 use crate::id::EntryId;
+use crate::limits::{NAME_LEN_MAX, RECORD_IDS_MAX};
+use crate::log::Growth;
+use crate::lsn::Lsn;
 
 /// Where a group stands in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +64,23 @@ impl Batch<'_> {
     /// [`NoSuchKey`](crate::Error::NoSuchKey), [`GroupExists`](crate::Error::GroupExists),
     /// [`TooLarge`](crate::Error::TooLarge).
     pub fn create_group(&mut self, db: u8, key: &[u8], group: &[u8], cursor: Cursor) -> Result<()> {
-        let _ = (db, key, group, cursor);
-        todo!()
+        check_len("group name", group, NAME_LEN_MAX)?;
+        let slot = self.find_used(db, key).ok_or(Error::NoSuchKey)?;
+        let stream = self.stream_in(slot);
+        if stream.group_number(group).is_some() {
+            return Err(Error::GroupExists);
+        }
+        let Cursor { id, entries_read } = cursor;
+        let number = stream.free_group();
+        let change = StreamChange::GroupCreated {
+            group: number,
+            name: group,
+            cursor: id,
+            entries_read,
+        };
+        self.change(slot, change, Growth::Grows)?;
+        self.count(1);
+        Ok(())
     }
 
     /// Removes a group with all that is pending in it; false if there is none.
@@ -68,8 +89,14 @@ impl Batch<'_> {
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey).
     pub fn remove_group(&mut self, db: u8, key: &[u8], group: &[u8]) -> Result<bool> {
-        let _ = (db, key, group);
-        todo!()
+        let found = match self.find_group(db, key, group) {
+            Err(Error::NoSuchGroup) => return Ok(false),
+            found => found?,
+        };
+        let (slot, group) = found;
+        self.change(slot, StreamChange::GroupRemoved { group }, Growth::Shrinks)?;
+        self.count(1);
+        Ok(true)
     }
 
     /// Moves a group's cursor; what is pending stays pending.
@@ -78,14 +105,20 @@ impl Batch<'_> {
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey), [`NoSuchGroup`](crate::Error::NoSuchGroup).
     pub fn set_cursor(&mut self, db: u8, key: &[u8], group: &[u8], cursor: Cursor) -> Result<()> {
-        let _ = (db, key, group, cursor);
-        todo!()
+        let (slot, group) = self.find_group(db, key, group)?;
+        let Cursor { id, entries_read } = cursor;
+        let change = GroupChange::CursorSet {
+            cursor: id,
+            entries_read,
+        };
+        self.change(slot, StreamChange::Group { group, change }, Growth::Shrinks)?;
+        self.count(1);
+        Ok(())
     }
 
     /// Whether key and group exist.
     pub fn group_exists(&mut self, db: u8, key: &[u8], group: &[u8]) -> bool {
-        let _ = (db, key, group);
-        todo!()
+        self.find_group(db, key, group).is_ok()
     }
 
     /// Makes a consumer; false if there is one of that name.
@@ -95,8 +128,18 @@ impl Batch<'_> {
     /// [`NoSuchKey`](crate::Error::NoSuchKey), [`NoSuchGroup`](crate::Error::NoSuchGroup),
     /// [`TooLarge`](crate::Error::TooLarge).
     pub fn create_consumer(&mut self, db: u8, key: &[u8], member: Member<'_>) -> Result<bool> {
-        let _ = (db, key, member);
-        todo!()
+        let found = self.find_group(db, key, member.group)?;
+        check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
+        let is_new = self
+            .group_in(found.0, found.1)
+            .consumers
+            .find(member.consumer)
+            .is_none();
+        if is_new {
+            self.admit(visit_len_max(member.consumer), Growth::Grows)?;
+            self.consumer_of(found, member.consumer);
+        }
+        Ok(is_new)
     }
 
     /// Removes a consumer and drops what is pending for it; returns how many entries that were,
@@ -111,8 +154,18 @@ impl Batch<'_> {
         key: &[u8],
         member: Member<'_>,
     ) -> Result<Option<u64>> {
-        let _ = (db, key, member);
-        todo!()
+        let (slot, group) = self.find_group(db, key, member.group)?;
+        let consumers = &self.group_in(slot, group).consumers;
+        let Some(consumer) = consumers.find(member.consumer) else {
+            return Ok(None);
+        };
+        let pending = consumers
+            .get(consumer)
+            .map_or(0, |consumer| consumer.pending.len());
+        let change = GroupChange::ConsumerRemoved { consumer };
+        self.change(slot, StreamChange::Group { group, change }, Growth::Shrinks)?;
+        self.count(1);
+        Ok(Some(pending as u64))
     }
 
     /// Delivers new entries, those above the group's cursor. Makes the consumer if there is none,
@@ -129,8 +182,31 @@ impl Batch<'_> {
         member: Member<'_>,
         deliver: Deliver,
     ) -> Result<Delivery> {
-        let _ = (db, key, member, deliver);
-        todo!()
+        let found = self.find_group(db, key, member.group)?;
+        check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
+        let new = self.undelivered(found, deliver.count)?;
+        let len = visit_len_max(member.consumer) + ids_len_max(new.ids.len());
+        self.admit(len, Growth::Grows)?;
+        let (consumer, consumer_created) = self.consumer_of(found, member.consumer);
+        if new.ids.is_empty() {
+            self.see(found, consumer);
+        } else if deliver.noack {
+            self.see(found, consumer);
+            self.pass(found, &new.ids);
+        } else {
+            self.hand_out(found, consumer, &new.ids);
+        }
+        if let (Some(lsn), (slot, group)) = (new.last_lsn, found) {
+            let stream = self.guard.state.keyspace.stream_mut(slot);
+            if let Some(group) = stream.and_then(|stream| stream.group_mut(group)) {
+                group.cursor_lsn = lsn;
+            }
+            self.count(1);
+        }
+        Ok(Delivery {
+            entries: new.entries,
+            consumer_created,
+        })
     }
 
     /// Reads a consumer's pending entries again, which counts as another delivery of each that is
@@ -147,13 +223,235 @@ impl Batch<'_> {
         member: Member<'_>,
         history: History,
     ) -> Result<Delivery> {
-        let _ = (db, key, member, history);
-        todo!()
+        let found = self.find_group(db, key, member.group)?;
+        check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
+        let (entries, ids) = self.pending_again(found, member.consumer, history)?;
+        let len = visit_len_max(member.consumer) + ids_len_max(ids.len());
+        self.admit(len, Growth::Grows)?;
+        let (consumer, consumer_created) = self.consumer_of(found, member.consumer);
+        if ids.is_empty() {
+            self.see(found, consumer);
+        }
+        let time_ms = self.now_ms;
+        for ids in ids.chunks(RECORD_IDS_MAX) {
+            let ids = ids.into();
+            self.commit_to_group(
+                found,
+                GroupChange::Redelivered {
+                    consumer,
+                    time_ms,
+                    ids,
+                },
+            );
+        }
+        self.count(1);
+        Ok(Delivery {
+            entries,
+            consumer_created,
+        })
     }
 
     /// Acknowledges entries; returns how many of them were pending. 0 if there is no such key or group.
     pub fn ack(&mut self, db: u8, key: &[u8], group: &[u8], ids: &[EntryId]) -> Result<u64> {
-        let _ = (db, key, group, ids);
-        todo!()
+        let Ok((slot, number)) = self.find_group(db, key, group) else {
+            return Ok(0);
+        };
+        let pending = &self.group_in(slot, number).pending;
+        let is_pending = |id: &EntryId| pending.find(*id).is_some();
+        let mut found: Vec<_> = ids.iter().copied().filter(is_pending).collect();
+        if !found.is_sorted_by(|a, b| a < b) {
+            found.sort_unstable();
+            found.dedup();
+        }
+        if found.is_empty() {
+            return Ok(0);
+        }
+        self.admit(ids_len_max(found.len()), Growth::Shrinks)?;
+        for ids in found.chunks(RECORD_IDS_MAX) {
+            self.commit_to_group((slot, number), GroupChange::Acked { ids: ids.into() });
+        }
+        self.count(found.len() as u64);
+        Ok(found.len() as u64)
     }
+
+    /// The number of a consumer, which is made if there is none; whether it was made. It was
+    /// admitted.
+    pub(super) fn consumer_of(&mut self, (slot, group): Found, name: &[u8]) -> (u32, bool) {
+        let consumers = &self.group_in(slot, group).consumers;
+        if let Some(consumer) = consumers.find(name) {
+            return (consumer, false);
+        }
+        let consumer = consumers.free_number();
+        let created = GroupChange::ConsumerCreated {
+            consumer,
+            name,
+            seen_ms: self.now_ms,
+        };
+        self.commit_to_group((slot, group), created);
+        self.count(1);
+        (consumer, true)
+    }
+
+    /// Notes that a consumer was here and got nothing. No reply waits for that to be on disk.
+    pub(super) fn see(&mut self, (slot, group): Found, number: u32) {
+        let stream = self.stream_in(slot);
+        let consumer = stream
+            .group(group)
+            .and_then(|group| group.consumers.get(number));
+        if let Some(consumer) = consumer.filter(|consumer| consumer.seen_ms != self.now_ms) {
+            let (seen_ms, active_ms) = (self.now_ms, consumer.active_ms);
+            let change = GroupChange::ConsumerSeen {
+                consumer: number,
+                seen_ms,
+                active_ms,
+            };
+            let change = StreamChange::Group { group, change };
+            let record = Record::Stream {
+                stream: stream.number,
+                change,
+            };
+            self.commit_soft(&record);
+        }
+    }
+
+    /// The entries behind a group's cursor.
+    fn undelivered(&self, (slot, group): Found, count: Option<usize>) -> Result<Undelivered> {
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let group = self.group_in(slot, group);
+        let mut new = Undelivered::default();
+        let from = match (group.cursor_lsn, group.cursor.next()) {
+            (_, None) => return Ok(new),
+            (Lsn::ZERO, Some(behind)) => index.lower_bound(behind, log)?,
+            (lsn, Some(_)) => index.behind_lsn(lsn),
+        };
+        let to = count.map_or(index.end(), |count| index.advance(from, count as u64));
+        let mut at = from;
+        while at < to {
+            let (Some(id), lsn) = (index.id(at, log)?, index.lsn(at)) else {
+                break;
+            };
+            new.ids.push(id);
+            new.last_lsn = lsn;
+            at = index.next(at);
+        }
+        new.entries.push_range(index, from, to, log)?;
+        Ok(new)
+    }
+
+    /// Delivers new entries to a consumer, where they are pending.
+    fn hand_out(&mut self, found: Found, consumer: u32, ids: &[EntryId]) {
+        let mut progress = self.progress_of(found);
+        let time_ms = self.now_ms;
+        for ids in ids.chunks(RECORD_IDS_MAX) {
+            ids.iter().for_each(|&id| progress.pass(id));
+            let (entries_read, ids) = (progress.entries_read, ids.into());
+            let change = GroupChange::Delivered {
+                consumer,
+                time_ms,
+                entries_read,
+                ids,
+            };
+            self.commit_to_group(found, change);
+        }
+    }
+
+    /// Moves a group's cursor over entries that are settled by their delivery.
+    fn pass(&mut self, found: Found, ids: &[EntryId]) {
+        let mut progress = self.progress_of(found);
+        ids.iter().for_each(|&id| progress.pass(id));
+        let Progress {
+            cursor,
+            entries_read,
+            ..
+        } = progress;
+        self.commit_to_group(
+            found,
+            GroupChange::CursorSet {
+                cursor,
+                entries_read,
+            },
+        );
+    }
+
+    fn progress_of(&self, (slot, group): Found) -> Progress {
+        let group = self.group_in(slot, group);
+        Progress {
+            counters: info_of(self.stream_in(slot)),
+            cursor: group.cursor,
+            entries_read: group.entries_read,
+        }
+    }
+
+    /// A consumer's pending entries, as a plan, and the IDs of those that the stream still has.
+    fn pending_again(
+        &self,
+        (slot, group): Found,
+        consumer: &[u8],
+        history: History,
+    ) -> Result<(Entries, Vec<EntryId>)> {
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let group = self.group_in(slot, group);
+        let (mut entries, mut ids) = (Entries::default(), Vec::new());
+        let number = group.consumers.find(consumer);
+        let consumer = number.and_then(|number| group.consumers.get(number));
+        // Redis steps over the end to the start here: `0-0` follows the largest ID.
+        let start = history.after.next().unwrap_or(EntryId::MIN);
+        if let Some(consumer) = consumer {
+            let pending = group.pending.of_consumer(&consumer.pending, start);
+            for entry in pending.take(history.count.unwrap_or(usize::MAX)) {
+                if let Some(lsn) = index.find(entry.id, log)? {
+                    entries.push(lsn, log)?;
+                    ids.push(entry.id);
+                } else {
+                    entries.push_deleted(entry.id);
+                }
+            }
+        }
+        Ok((entries, ids))
+    }
+}
+
+/// Slot of a stream and number of a group that were just found.
+pub(super) type Found = (u32, u32);
+
+/// What a group has not delivered yet.
+#[derive(Default)]
+struct Undelivered {
+    entries: Entries,
+    ids: Vec<EntryId>,
+    last_lsn: Option<Lsn>,
+}
+
+/// The most bytes of the records that make a consumer or note that it was here, and move a cursor.
+pub(super) fn visit_len_max(consumer: &[u8]) -> usize {
+    let name = GroupChange::ConsumerCreated {
+        consumer: 0,
+        name: consumer,
+        seen_ms: 0,
+    };
+    2 * Record::Stream {
+        stream: 0,
+        change: StreamChange::Group {
+            group: 0,
+            change: name,
+        },
+    }
+    .len_max()
+}
+
+/// The most bytes of the records that list so many IDs.
+pub(super) fn ids_len_max(count: usize) -> usize {
+    let ids = [EntryId::MIN; 1];
+    let one = StreamChange::Group {
+        group: 0,
+        change: GroupChange::Acked {
+            ids: ids[..].into(),
+        },
+    };
+    count.max(1)
+        * Record::Stream {
+            stream: 0,
+            change: one,
+        }
+        .len_max()
 }

@@ -1,9 +1,13 @@
 //! Operations that only tell: groups, consumers and what is pending.
 
-use super::{Batch, StreamInfo};
+use super::progress::Progress;
+use super::streams::info_of;
+use super::{Batch, Range, StreamInfo};
 use crate::entries::Entries;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::group::{Consumer, Group, Pending};
 use crate::id::EntryId;
+use crate::stream::Stream;
 
 /// What is pending in a group, in short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,8 +118,21 @@ impl Batch<'_> {
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey), [`NoSuchGroup`](crate::Error::NoSuchGroup).
     pub fn pending_summary(&mut self, db: u8, key: &[u8], group: &[u8]) -> Result<PendingSummary> {
-        let _ = (db, key, group);
-        todo!()
+        let (slot, group) = self.find_group(db, key, group)?;
+        let group = self.group_in(slot, group);
+        let count = |(_, name, consumer): (u32, &[u8], &Consumer)| {
+            (name.to_vec(), consumer.pending.len() as u64)
+        };
+        let consumers = group
+            .consumers
+            .iter()
+            .map(count)
+            .filter(|&(_, pending)| pending > 0);
+        Ok(PendingSummary {
+            count: group.pending.len() as u64,
+            bounds: group.pending.bounds(),
+            consumers: consumers.collect(),
+        })
     }
 
     /// Pending entries in the order of their IDs.
@@ -130,8 +147,34 @@ impl Batch<'_> {
         group: &[u8],
         filter: &PendingFilter<'_>,
     ) -> Result<Vec<PendingInfo>> {
-        let _ = (db, key, group, filter);
-        todo!()
+        let (slot, group) = self.find_group(db, key, group)?;
+        let group = self.group_in(slot, group);
+        let number = filter.consumer.map(|name| group.consumers.find(name));
+        if number == Some(None) || filter.start > filter.end {
+            return Ok(Vec::new());
+        }
+        let number = number.flatten();
+        let is_wanted = |pending: &&Pending| {
+            idle_ms(pending, self.now_ms) >= filter.min_idle_ms
+                && number.is_none_or(|number| pending.consumer == number)
+        };
+        if let Some(mut idle) = self.few_idle(group, filter) {
+            idle.retain(|pending| is_wanted(&pending));
+            let listed = idle.iter().take(filter.count);
+            return Ok(listed
+                .map(|pending| pending_info(group, pending, self.now_ms))
+                .collect());
+        }
+        let consumer = number.and_then(|number| group.consumers.get(number));
+        let by_id: Box<dyn Iterator<Item = &Pending>> = match consumer {
+            Some(consumer) => Box::new(group.pending.of_consumer(&consumer.pending, filter.start)),
+            None => Box::new(group.pending.from(filter.start)),
+        };
+        let in_range = by_id.take_while(|pending| pending.id <= filter.end);
+        let listed = in_range.filter(is_wanted).take(filter.count);
+        Ok(listed
+            .map(|pending| pending_info(group, pending, self.now_ms))
+            .collect())
     }
 
     /// The groups of a stream, ordered by name.
@@ -140,8 +183,12 @@ impl Batch<'_> {
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey).
     pub fn groups(&mut self, db: u8, key: &[u8]) -> Result<Vec<GroupInfo>> {
-        let _ = (db, key);
-        todo!()
+        let slot = self.find_used(db, key).ok_or(Error::NoSuchKey)?;
+        let stream = self.stream_in(slot);
+        Ok(stream
+            .groups()
+            .map(|(_, name, group)| group_info(stream, name, group))
+            .collect())
     }
 
     /// The consumers of a group, ordered by name.
@@ -150,8 +197,12 @@ impl Batch<'_> {
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey), [`NoSuchGroup`](crate::Error::NoSuchGroup).
     pub fn consumers(&mut self, db: u8, key: &[u8], group: &[u8]) -> Result<Vec<ConsumerInfo>> {
-        let _ = (db, key, group);
-        todo!()
+        let (slot, group) = self.find_group(db, key, group)?;
+        let consumers = &self.group_in(slot, group).consumers;
+        Ok(consumers
+            .iter()
+            .map(|(_, name, consumer)| consumer_info(name, consumer))
+            .collect())
     }
 
     /// All about a stream; each list is cut at `count` items if given.
@@ -160,7 +211,106 @@ impl Batch<'_> {
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey).
     pub fn stream_full(&mut self, db: u8, key: &[u8], count: Option<usize>) -> Result<StreamFull> {
-        let _ = (db, key, count);
-        todo!()
+        let range = Range {
+            start: EntryId::MIN,
+            end: EntryId::MAX,
+            reverse: false,
+            count,
+        };
+        let entries = self.range(db, key, range)?.ok_or(Error::NoSuchKey)?;
+        let slot = self.find(db, key).ok_or(Error::NoSuchKey)?;
+        let stream = self.stream_in(slot);
+        let groups = stream.groups().map(|(_, name, group)| {
+            let listed = group
+                .pending
+                .from(EntryId::MIN)
+                .take(count.unwrap_or(usize::MAX));
+            let consumers = group.consumers.iter().map(|(_, name, consumer)| {
+                let pending = group.pending.of_consumer(&consumer.pending, EntryId::MIN);
+                let listed = pending.take(count.unwrap_or(usize::MAX));
+                ConsumerFull {
+                    info: consumer_info(name, consumer),
+                    pending: listed
+                        .map(|held| pending_info(group, held, self.now_ms))
+                        .collect(),
+                }
+            });
+            GroupFull {
+                info: group_info(stream, name, group),
+                pending: listed
+                    .map(|held| pending_info(group, held, self.now_ms))
+                    .collect(),
+                consumers: consumers.collect(),
+            }
+        });
+        Ok(StreamFull {
+            info: info_of(stream),
+            entries,
+            groups: groups.collect(),
+        })
+    }
+
+    /// The pending entries in a range of IDs that are idle enough, in the order of IDs, if the list
+    /// by time tells that there are few: then there is no need to look at all that are pending.
+    fn few_idle<'g>(
+        &self,
+        group: &'g Group,
+        filter: &PendingFilter<'_>,
+    ) -> Option<Vec<&'g Pending>> {
+        if filter.min_idle_ms == 0 {
+            return None;
+        }
+        let idle = |pending: &&Pending| idle_ms(pending, self.now_ms) >= filter.min_idle_ms;
+        let oldest = group.pending.oldest_first().take_while(idle);
+        let mut few: Vec<_> = oldest.take(FEW_IDLE + 1).collect();
+        if few.len() > FEW_IDLE {
+            return None;
+        }
+        few.retain(|pending| (filter.start..=filter.end).contains(&pending.id));
+        few.sort_unstable_by_key(|pending| pending.id);
+        Some(few)
+    }
+}
+
+/// How many idle entries are few.
+const FEW_IDLE: usize = 512;
+
+fn idle_ms(pending: &Pending, now_ms: u64) -> u64 {
+    now_ms.saturating_sub(pending.delivered_ms)
+}
+
+fn pending_info(group: &Group, pending: &Pending, now_ms: u64) -> PendingInfo {
+    PendingInfo {
+        id: pending.id,
+        consumer: group.consumers.name(pending.consumer).to_vec(),
+        delivered_ms: pending.delivered_ms,
+        idle_ms: idle_ms(pending, now_ms),
+        delivery_count: pending.delivery_count,
+    }
+}
+
+fn group_info(stream: &Stream, name: &[u8], group: &Group) -> GroupInfo {
+    let (cursor, entries_read) = (group.cursor, group.entries_read);
+    let progress = Progress {
+        counters: info_of(stream),
+        cursor,
+        entries_read,
+    };
+    GroupInfo {
+        name: name.to_vec(),
+        consumers: group.consumers.len(),
+        pending: group.pending.len() as u64,
+        last_delivered_id: cursor,
+        entries_read,
+        lag: progress.lag(),
+    }
+}
+
+fn consumer_info(name: &[u8], consumer: &Consumer) -> ConsumerInfo {
+    ConsumerInfo {
+        name: name.to_vec(),
+        pending: consumer.pending.len() as u64,
+        seen_ms: consumer.seen_ms,
+        active_ms: consumer.active_ms,
     }
 }

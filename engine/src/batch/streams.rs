@@ -1,9 +1,18 @@
 //! Operations on entries: add, trim, delete, read.
 
-use super::Batch;
+use super::{Batch, check_len, trim};
+use crate::engine::Core;
 use crate::entries::Entries;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::format::entry::{self, NewEntry};
+use crate::format::record::{Record, StreamChange};
 use crate::id::EntryId;
+use crate::index::{Index, Position};
+use crate::keyspace::slot_of;
+use crate::limits::{ENTRY_LEN_MAX, KEY_LEN_MAX, RECORD_IDS_MAX};
+use crate::log::{Growth, Log};
+use crate::lsn::Lsn;
+use crate::stream::Stream;
 
 /// The ID that a new entry asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,14 +91,19 @@ pub struct Counters {
 impl Batch<'_> {
     /// The stream's counters; `None` if there is no such key.
     pub fn stream(&mut self, db: u8, key: &[u8]) -> Option<StreamInfo> {
-        let _ = (db, key);
-        todo!()
+        let slot = self.find(db, key)?;
+        Some(info_of(self.stream_in(slot)))
     }
 
     /// Makes an empty stream; nothing happens if the key exists.
     pub fn create_stream(&mut self, db: u8, key: &[u8]) -> Result<()> {
-        let _ = (db, key);
-        todo!()
+        if self.find(db, key).is_none() {
+            let created = self.new_stream(db, key)?;
+            self.admit(created.len_max(), Growth::Grows)?;
+            self.commit(&created);
+            self.count(1);
+        }
+        Ok(())
     }
 
     /// Appends an entry of the given fields and values, and makes the stream if there is none.
@@ -100,20 +114,74 @@ impl Batch<'_> {
     /// [`TooLarge`](crate::Error::TooLarge), [`DiskFull`](crate::Error::DiskFull),
     /// [`Poisoned`](crate::Error::Poisoned). Nothing was changed then, and no stream was made.
     pub fn add(&mut self, db: u8, key: &[u8], id: NewId, fields: &[&[u8]]) -> Result<EntryId> {
-        let _ = (db, key, id, fields);
-        todo!()
+        let body_len = check_fields(fields)?;
+        let slot = self.find_used(db, key);
+        let id = match slot {
+            Some(slot) => next_id(self.stream_in(slot).last_id, id, self.now_ms)?,
+            None => next_id(EntryId::MIN, id, self.now_ms)?,
+        };
+        let record_len = entry::record_len_max(body_len);
+        let slot = if let Some(slot) = slot {
+            self.admit(record_len, Growth::Grows)?;
+            slot
+        } else {
+            let created = self.new_stream(db, key)?;
+            self.admit(record_len + created.len_max(), Growth::Grows)?;
+            self.commit(&created);
+            let Record::Stream { stream, .. } = created else {
+                unreachable!("a stream is made by a stream's record");
+            };
+            slot_of(stream)
+        };
+        self.append_entry(
+            slot,
+            id,
+            |out, head| entry::put(out, head, body_len, fields),
+            record_len,
+        );
+        self.count(1);
+        Ok(id)
     }
 
     /// Removes entries at the head; returns how many. 0 if there is no such key.
     pub fn trim(&mut self, db: u8, key: &[u8], trim: Trim) -> Result<u64> {
-        let _ = (db, key, trim);
-        todo!()
+        let Some(slot) = self.find_used(db, key) else {
+            return Ok(0);
+        };
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let count = trim::count(index, trim, log)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        let first = index
+            .id(index.advance(index.start(), count), log)?
+            .unwrap_or_default();
+        self.change(
+            slot,
+            StreamChange::Trimmed { count, first },
+            Growth::Shrinks,
+        )?;
+        self.count(count);
+        Ok(count)
     }
 
     /// Deletes the entries with these IDs; returns how many there were. Pending entries stay pending.
     pub fn delete_entries(&mut self, db: u8, key: &[u8], ids: &[EntryId]) -> Result<u64> {
-        let _ = (db, key, ids);
-        todo!()
+        let Some(slot) = self.find_used(db, key) else {
+            return Ok(0);
+        };
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let mut entries = Vec::new();
+        for &id in ids {
+            entries.extend(index.find(id, log)?.map(|lsn| (id, lsn)));
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        for part in entries.chunks(RECORD_IDS_MAX) {
+            self.delete_found(slot, part)?;
+        }
+        self.count(entries.len() as u64);
+        Ok(entries.len() as u64)
     }
 
     /// Sets the stream's counters as told; the caller has checked that they make sense.
@@ -122,19 +190,199 @@ impl Batch<'_> {
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey).
     pub fn set_counters(&mut self, db: u8, key: &[u8], counters: Counters) -> Result<()> {
-        let _ = (db, key, counters);
-        todo!()
+        let slot = self.find_used(db, key).ok_or(Error::NoSuchKey)?;
+        let stream = self.stream_in(slot);
+        let change = StreamChange::CountersSet {
+            last_id: counters.last_id,
+            entries_added: counters.entries_added.unwrap_or(stream.entries_added),
+            max_deleted: counters.max_deleted_id.unwrap_or(stream.max_deleted()),
+        };
+        self.change(slot, change, Growth::Shrinks)?;
+        self.count(1);
+        Ok(())
     }
 
     /// Plans a range read; `None` if there is no such key.
     pub fn range(&mut self, db: u8, key: &[u8], range: Range) -> Result<Option<Entries>> {
-        let _ = (db, key, range);
-        todo!()
+        let Some(slot) = self.find_used(db, key) else {
+            return Ok(None);
+        };
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let mut entries = Entries::default();
+        if range.start <= range.end && index.len() > 0 && range.count != Some(0) {
+            let (from, to) = if range.reverse {
+                last_in_range(index, range, log)?
+            } else {
+                first_in_range(index, range, log)?
+            };
+            if from < to {
+                entries.push_range(index, from, to, log)?;
+            }
+            if range.reverse {
+                entries.reverse();
+            }
+        }
+        Ok(Some(entries))
     }
 
     /// Plans a read of the last entry; empty if the stream is, `None` if there is no such key.
     pub fn last_entry(&mut self, db: u8, key: &[u8]) -> Result<Option<Entries>> {
-        let _ = (db, key);
-        todo!()
+        let whole = Range {
+            start: EntryId::MIN,
+            end: EntryId::MAX,
+            reverse: true,
+            count: Some(1),
+        };
+        self.range(db, key, whole)
+    }
+
+    /// The record that makes a stream.
+    fn new_stream<'k>(&mut self, db: u8, key: &'k [u8]) -> Result<Record<'k>> {
+        check_len("key", key, KEY_LEN_MAX)?;
+        let db = self.physical(db).ok_or(Error::NoSuchKey)?;
+        let stream = self.guard.state.keyspace.free_number();
+        Ok(Record::Stream {
+            stream,
+            change: StreamChange::Created { db, key },
+        })
+    }
+
+    /// Logs and applies an entry that was admitted; `put` encodes at most `len_max` bytes.
+    pub(super) fn append_entry(
+        &mut self,
+        slot: u32,
+        id: EntryId,
+        put: impl FnOnce(&mut Vec<u8>, NewEntry),
+        len_max: usize,
+    ) {
+        let stream = self.stream_in(slot);
+        let (number, entries_max) = (stream.number, self.guard.state.node_entries_max);
+        let Core { state, log } = &mut *self.guard;
+        // The entry lies at the end of the log or, if a segment ends there, a little behind it.
+        let reach = log.end().plus(NODE_REACH_MARGIN + len_max as u64);
+        let stream = state
+            .keyspace
+            .stream(slot)
+            .expect("the slot was just found");
+        let starts_node = stream.index.must_start_node(reach, entries_max);
+        let head = NewEntry {
+            stream: number,
+            id,
+            starts_node,
+        };
+        let lsn = log.append(len_max, |out| put(out, head));
+        let change = StreamChange::EntryAdded { id, starts_node };
+        let record = Record::Stream {
+            stream: number,
+            change,
+        };
+        state
+            .apply(&record, lsn, log)
+            .expect("a record of our own making fits the state");
+        self.has_written = true;
+    }
+
+    /// Deletes entries that were found, in order.
+    fn delete_found(&mut self, slot: u32, entries: &[(EntryId, Lsn)]) -> Result<()> {
+        let (stream, log) = (self.stream_in(slot), &self.guard.log);
+        let index = &stream.index;
+        let highest = entries.last().map_or(EntryId::MIN, |&(id, _)| id);
+        let mut first = index.start();
+        let is_deleted = |lsn| entries.binary_search_by_key(&lsn, |&(_, lsn)| lsn).is_ok();
+        while index.lsn(first).is_some_and(is_deleted) {
+            first = index.next(first);
+        }
+        let change = StreamChange::EntriesDeleted {
+            max_deleted: stream.max_deleted().max(highest),
+            first: index.id(first, log)?.unwrap_or_default(),
+            entries: entries.into(),
+        };
+        self.change(slot, change, Growth::Shrinks)
+    }
+}
+
+/// How far behind the end of the log a new entry may lie: what is left of a segment.
+const NODE_REACH_MARGIN: u64 = 1 << 30;
+
+/// A stream's counters.
+pub(super) fn info_of(stream: &Stream) -> StreamInfo {
+    StreamInfo {
+        length: stream.index.len(),
+        last_id: stream.last_id,
+        max_deleted_id: stream.max_deleted(),
+        entries_added: stream.entries_added,
+        first_id: stream.index.first_id(),
+        nodes: stream.index.node_count(),
+        groups: stream.group_count(),
+    }
+}
+
+/// Length of the body that the fields make.
+fn check_fields(fields: &[&[u8]]) -> Result<usize> {
+    let size = fields.iter().map(|field| field.len() as u64).sum::<u64>();
+    if size > ENTRY_LEN_MAX as u64 {
+        return Err(Error::TooLarge {
+            what: "entry",
+            size,
+            limit: ENTRY_LEN_MAX as u64,
+        });
+    }
+    Ok(entry::body_len(fields))
+}
+
+/// The ID of the next entry of a stream whose last one is `last`.
+fn next_id(last: EntryId, asked: NewId, now_ms: u64) -> Result<EntryId> {
+    if last == EntryId::MAX {
+        return Err(Error::IdExhausted);
+    }
+    let id = match asked {
+        NewId::Auto if now_ms > last.ms => EntryId::new(now_ms, 0),
+        NewId::Auto => last.next().ok_or(Error::IdExhausted)?,
+        NewId::AutoSeq(ms) if ms != last.ms => EntryId::new(ms, 0),
+        NewId::AutoSeq(ms) => EntryId::new(ms, last.seq.checked_add(1).ok_or(Error::IdTooSmall)?),
+        NewId::Given(id) => id,
+    };
+    if id > last {
+        Ok(id)
+    } else {
+        Err(Error::IdTooSmall)
+    }
+}
+
+/// The first entries of a range, as positions from and to.
+fn first_in_range(index: &Index, range: Range, log: &Log) -> Result<(Position, Position)> {
+    let from = index.lower_bound(range.start, log)?;
+    if let Some(count) = range.count {
+        let to = index.advance(from, count as u64);
+        // If the last entry that may be returned is in the range, all before it are.
+        let last = index.previous(to).filter(|&last| last >= from);
+        let last = last.map(|last| index.id(last, log)).transpose()?.flatten();
+        if last.is_none_or(|last| last <= range.end) {
+            return Ok((from, to));
+        }
+    }
+    Ok((from, end_of(index, range, log)?))
+}
+
+/// The last entries of a range, as positions from and to.
+fn last_in_range(index: &Index, range: Range, log: &Log) -> Result<(Position, Position)> {
+    let to = end_of(index, range, log)?;
+    if let Some(count) = range.count {
+        let from = index.retreat(to, count as u64);
+        if index
+            .id(from, log)?
+            .is_some_and(|first| first >= range.start)
+        {
+            return Ok((from, to));
+        }
+    }
+    Ok((index.lower_bound(range.start, log)?, to))
+}
+
+/// The position behind the last entry of a range.
+fn end_of(index: &Index, range: Range, log: &Log) -> Result<Position> {
+    match range.end.next() {
+        Some(behind) => index.lower_bound(behind, log),
+        None => Ok(index.end()),
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{CheckpointReport, CheckpointStatus, Shared};
 use crate::checkpoint::{self, Kept, Writer};
 use crate::error::io_error;
-use crate::state::CheckpointCursor;
+use crate::snapshot::CheckpointCursor;
 use crate::{Error, Lsn, Result};
 
 /// How many checkpoints are kept.

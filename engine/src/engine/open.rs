@@ -140,13 +140,10 @@ impl Parts {
     fn restore(&self, core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {
         for section in checkpoint::sections(bytes) {
             let restored = core.state.restore_part(section, &mut core.log);
-            restored.map_err(|error| match error {
-                Error::Corrupt { offset, what, .. } => Error::Corrupt {
-                    path: path.to_owned(),
-                    offset,
-                    what,
-                },
-                error => error,
+            restored.map_err(|what| Error::Corrupt {
+                path: path.to_owned(),
+                offset: (section.as_ptr().addr() - bytes.as_ptr().addr()) as u64,
+                what,
             })?;
         }
         Ok(())

@@ -5,6 +5,9 @@
 //! `docs/format.md` draws each layout, and a test holds the drawing against these constants.
 
 pub(crate) mod checkpoint;
+pub(crate) mod entry;
 pub(crate) mod frame;
+mod ids;
+pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod varint;

@@ -16,6 +16,24 @@ pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push((value & 0x7f) as u8);
 }
 
+/// How many bytes `value` takes.
+#[inline]
+pub(crate) const fn len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Maps signed differences to small unsigned numbers: 0, -1, 1, -2, ...
+#[inline]
+pub(crate) const fn zigzag(difference: i64) -> u64 {
+    (difference.cast_unsigned() << 1) ^ (difference >> 63).cast_unsigned()
+}
+
+/// The inverse of [`zigzag`].
+#[inline]
+pub(crate) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
+}
+
 /// Takes a value off the front of `input`; `None` if it is cut or malformed.
 #[inline]
 pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
@@ -36,7 +54,7 @@ pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{put, take};
+    use super::{len, put, take, unzigzag, zigzag};
 
     #[test]
     fn values_survive_and_cut_or_overlong_encodings_are_refused() {
@@ -52,6 +70,7 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             put(&mut bytes, value);
+            assert_eq!(bytes.len(), len(value));
             assert_eq!(take(&mut &bytes[..]), Some(value));
             assert_eq!(take(&mut &bytes[..bytes.len() - 1]), None);
         }
@@ -60,5 +79,13 @@ mod tests {
             take(&mut &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2][..]),
             None
         );
+    }
+
+    #[test]
+    fn signed_differences_survive() {
+        for difference in [0, -1, 1, 63, -64, i64::MAX, i64::MIN] {
+            assert_eq!(unzigzag(zigzag(difference)), difference);
+        }
+        assert_eq!((zigzag(-1), zigzag(1)), (1, 2));
     }
 }

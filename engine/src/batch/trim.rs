@@ -1,0 +1,48 @@
+//! How many entries a trim takes from the head of a stream.
+//!
+//! An approximate trim takes whole nodes only, and stops before a node that would exceed its limit.
+
+use super::{Trim, TrimStrategy};
+use crate::error::Result;
+use crate::id::EntryId;
+use crate::index::{Index, Node, Position};
+use crate::log::Log;
+
+/// How many entries `trim` removes.
+pub(super) fn count(index: &Index, trim: Trim, log: &Log) -> Result<u64> {
+    match (trim.strategy, trim.approximate) {
+        (TrimStrategy::MaxLen(length), false) => Ok(index.len().saturating_sub(length)),
+        (TrimStrategy::MinId(id), false) => below(index, id, log),
+        (TrimStrategy::MaxLen(length), true) => {
+            let stays_long = |_: &Node, trimmed: u64| index.len() - trimmed >= length;
+            Ok(whole_nodes(index, trim.limit, stays_long))
+        }
+        (TrimStrategy::MinId(id), true) => {
+            Ok(whole_nodes(index, trim.limit, |node, _| node.last_id < id))
+        }
+    }
+}
+
+/// Entries in the nodes at the head that may go; `may_go` is told how many are trimmed with it.
+fn whole_nodes(index: &Index, limit: Option<u64>, may_go: impl Fn(&Node, u64) -> bool) -> u64 {
+    let limit = limit.filter(|&limit| limit > 0).unwrap_or(u64::MAX);
+    let mut trimmed = 0;
+    for node in index.nodes() {
+        let with_it = trimmed + node.offsets.len() as u64;
+        if with_it > limit || !may_go(node, with_it) {
+            break;
+        }
+        trimmed = with_it;
+    }
+    trimmed
+}
+
+/// Entries with an ID below `id`.
+fn below(index: &Index, id: EntryId, log: &Log) -> Result<u64> {
+    let Position { node, at } = index.lower_bound(id, log)?;
+    let whole = index
+        .nodes()
+        .take(node)
+        .map(|node| node.offsets.len() as u64);
+    Ok(whole.sum::<u64>() + at as u64)
+}

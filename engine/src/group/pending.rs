@@ -1,0 +1,404 @@
+//! The pending entries of a group: found by ID, ordered by ID and by delivery time.
+//!
+//! ```text
+//! slots  [ id time count consumer prev next | ... ]   48 bytes each, in chunks
+//!          ^ by_id: sorted array of slot numbers, in chunks; one for the group, one a consumer
+//!          ^ prev/next: list in the order of delivery times, oldest first
+//! ```
+//!
+//! Together 56 bytes a pending entry and a little for chunks. Deliveries come with growing IDs and
+//! growing times, so both orders grow at the end; acknowledgements mostly take from the front.
+
+use std::collections::VecDeque;
+
+use crate::id::EntryId;
+
+/// No slot: the end of a list.
+const NONE: u32 = u32::MAX;
+/// Slots in a chunk of the slab.
+const SLOTS_PER_CHUNK: usize = 256;
+/// Slot numbers in a chunk of a sorted array.
+const SORTED_PER_CHUNK: usize = 256;
+
+/// What an empty list may keep, in bytes, so that a group that delivers and acknowledges a few
+/// entries at a time does not go to the allocator each time.
+const IDLE_MEMORY_MAX: usize = 4 << 10;
+/// The same for the last chunk of a sorted array, in slot numbers.
+const IDLE_SORTED_MAX: usize = 64;
+
+/// A pending entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) id: EntryId,
+    pub(crate) delivered_ms: u64,
+    pub(crate) delivery_count: u64,
+    pub(crate) consumer: u32,
+    older: u32,
+    newer: u32,
+}
+
+const _: () = assert!(size_of::<Pending>() == 48);
+
+/// The pending entries of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingList {
+    slots: Slots,
+    by_id: SortedSlots,
+    oldest: u32,
+    newest: u32,
+}
+
+impl Default for PendingList {
+    fn default() -> Self {
+        Self {
+            slots: Slots::default(),
+            by_id: SortedSlots::default(),
+            oldest: NONE,
+            newest: NONE,
+        }
+    }
+}
+
+impl PendingList {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len
+    }
+
+    /// The slot of the entry with that ID.
+    pub(crate) fn find(&self, id: EntryId) -> Option<u32> {
+        self.by_id.find(&self.slots, id)
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> &Pending {
+        self.slots.get(slot)
+    }
+
+    /// Whether the ID is above all that are pending: then it is not pending itself.
+    pub(crate) fn is_above_all(&self, id: EntryId) -> bool {
+        self.by_id
+            .last()
+            .is_none_or(|slot| self.slots.get(slot).id < id)
+    }
+
+    /// Adds an entry that is not pending yet, and to the array of its consumer.
+    pub(crate) fn insert(&mut self, entry: NewPending, consumer: &mut SortedSlots) {
+        let slot = self.slots.add(Pending {
+            id: entry.id,
+            delivered_ms: entry.delivered_ms,
+            delivery_count: entry.delivery_count,
+            consumer: entry.consumer,
+            older: NONE,
+            newer: NONE,
+        });
+        self.by_id.insert(&self.slots, slot);
+        consumer.insert(&self.slots, slot);
+        self.link(slot);
+    }
+
+    /// Takes an entry off the array of its consumer; it must be given to another or removed next.
+    pub(crate) fn leave(&self, slot: u32, consumer: &mut SortedSlots) {
+        consumer.remove(&self.slots, self.slots.get(slot).id);
+    }
+
+    /// Puts an entry on the array of a consumer.
+    pub(crate) fn join(&mut self, slot: u32, number: u32, consumer: &mut SortedSlots) {
+        self.slots.get_mut(slot).consumer = number;
+        consumer.insert(&self.slots, slot);
+    }
+
+    /// Sets when and how often an entry was delivered.
+    pub(crate) fn set_delivery(&mut self, slot: u32, delivered_ms: u64, delivery_count: u64) {
+        self.unlink(slot);
+        let entry = self.slots.get_mut(slot);
+        entry.delivered_ms = delivered_ms;
+        entry.delivery_count = delivery_count;
+        self.link(slot);
+    }
+
+    /// Forgets an entry that has left its consumer.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        self.unlink(slot);
+        self.by_id.remove(&self.slots, self.slots.get(slot).id);
+        self.slots.free(slot);
+        if self.by_id.len == 0 && self.memory() > IDLE_MEMORY_MAX {
+            *self = Self::default();
+        }
+    }
+
+    /// Entries in the order of their IDs, from `start` on.
+    pub(crate) fn from(&self, start: EntryId) -> impl Iterator<Item = &Pending> {
+        self.by_id.from(&self.slots, start)
+    }
+
+    /// Entries of one consumer in the order of their IDs, from `start` on.
+    pub(crate) fn of_consumer<'a>(
+        &'a self,
+        consumer: &'a SortedSlots,
+        start: EntryId,
+    ) -> impl Iterator<Item = &'a Pending> {
+        consumer.from(&self.slots, start)
+    }
+
+    /// The entry with the lowest and the one with the highest ID.
+    pub(crate) fn bounds(&self) -> Option<(EntryId, EntryId)> {
+        let id = |slot: u32| self.slots.get(slot).id;
+        Some((id(self.by_id.first()?), id(self.by_id.last()?)))
+    }
+
+    /// Entries in the order of their delivery times, oldest first.
+    pub(crate) fn oldest_first(&self) -> impl Iterator<Item = &Pending> {
+        let mut next = self.oldest;
+        std::iter::from_fn(move || {
+            let entry = (next != NONE).then(|| self.slots.get(next))?;
+            next = entry.newer;
+            Some(entry)
+        })
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.memory() + self.by_id.memory()
+    }
+
+    /// Links a slot into the list behind all that are not newer. Times almost always grow.
+    fn link(&mut self, slot: u32) {
+        let time = self.slots.get(slot).delivered_ms;
+        let mut older = self.newest;
+        while older != NONE && self.slots.get(older).delivered_ms > time {
+            older = self.slots.get(older).older;
+        }
+        let newer = match older {
+            NONE => std::mem::replace(&mut self.oldest, slot),
+            _ => std::mem::replace(&mut self.slots.get_mut(older).newer, slot),
+        };
+        match newer {
+            NONE => self.newest = slot,
+            _ => self.slots.get_mut(newer).older = slot,
+        }
+        let entry = self.slots.get_mut(slot);
+        entry.older = older;
+        entry.newer = newer;
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Pending { older, newer, .. } = *self.slots.get(slot);
+        match older {
+            NONE => self.oldest = newer,
+            _ => self.slots.get_mut(older).newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            _ => self.slots.get_mut(newer).older = older,
+        }
+    }
+}
+
+/// An entry that becomes pending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewPending {
+    pub(crate) id: EntryId,
+    pub(crate) delivered_ms: u64,
+    pub(crate) delivery_count: u64,
+    pub(crate) consumer: u32,
+}
+
+/// A slab of pending entries. The free ones are a list by `newer`.
+#[derive(Clone, Debug)]
+struct Slots {
+    chunks: Vec<Vec<Pending>>,
+    free: u32,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            free: NONE,
+        }
+    }
+}
+
+impl Slots {
+    fn get(&self, slot: u32) -> &Pending {
+        &self.chunks[slot as usize / SLOTS_PER_CHUNK][slot as usize % SLOTS_PER_CHUNK]
+    }
+
+    fn get_mut(&mut self, slot: u32) -> &mut Pending {
+        &mut self.chunks[slot as usize / SLOTS_PER_CHUNK][slot as usize % SLOTS_PER_CHUNK]
+    }
+
+    fn add(&mut self, entry: Pending) -> u32 {
+        if self.free != NONE {
+            let slot = self.free;
+            self.free = std::mem::replace(self.get_mut(slot), entry).newer;
+            return slot;
+        }
+        if self
+            .chunks
+            .last()
+            .is_none_or(|chunk| chunk.len() == SLOTS_PER_CHUNK)
+        {
+            // Only the first chunk grows step by step: many groups have little that is pending.
+            let capacity = if self.chunks.is_empty() {
+                0
+            } else {
+                SLOTS_PER_CHUNK
+            };
+            self.chunks.push(Vec::with_capacity(capacity));
+        }
+        let full = (self.chunks.len() - 1) * SLOTS_PER_CHUNK;
+        let chunk = self.chunks.last_mut().expect("one was just pushed");
+        chunk.push(entry);
+        u32::try_from(full + chunk.len() - 1).expect("a group has less than 2^32 pending entries")
+    }
+
+    fn free(&mut self, slot: u32) {
+        let free = self.free;
+        self.get_mut(slot).newer = free;
+        self.free = slot;
+    }
+
+    fn memory(&self) -> usize {
+        self.chunks
+            .iter()
+            .map(|chunk| chunk.capacity() * size_of::<Pending>())
+            .sum()
+    }
+}
+
+/// Slot numbers in the order of their entries' IDs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SortedSlots {
+    chunks: VecDeque<SortedChunk>,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct SortedChunk {
+    /// Not above the first entry of this chunk, above all of the chunk before.
+    first: EntryId,
+    slots: Vec<u32>,
+}
+
+impl SortedSlots {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn first(&self) -> Option<u32> {
+        self.chunks.front()?.slots.first().copied()
+    }
+
+    fn last(&self) -> Option<u32> {
+        self.chunks.back()?.slots.last().copied()
+    }
+
+    /// The chunk that holds `id` if any does.
+    fn chunk_of(&self, id: EntryId) -> Option<usize> {
+        self.chunks
+            .partition_point(|chunk| chunk.first <= id)
+            .checked_sub(1)
+    }
+
+    fn find(&self, slots: &Slots, id: EntryId) -> Option<u32> {
+        let chunk = &self.chunks[self.chunk_of(id)?];
+        let at = chunk.search(slots, id).ok()?;
+        Some(chunk.slots[at])
+    }
+
+    fn insert(&mut self, slots: &Slots, slot: u32) {
+        let id = slots.get(slot).id;
+        self.len += 1;
+        let is_last = self.last().is_none_or(|last| slots.get(last).id < id);
+        if is_last
+            && self
+                .chunks
+                .back()
+                .is_none_or(|chunk| chunk.slots.len() >= SORTED_PER_CHUNK)
+        {
+            self.chunks.push_back(SortedChunk {
+                first: id,
+                slots: vec![slot],
+            });
+            return;
+        }
+        let index = self.chunk_of(id).unwrap_or(0);
+        let chunk = &mut self.chunks[index];
+        chunk.first = chunk.first.min(id);
+        let at = if is_last {
+            chunk.slots.len()
+        } else {
+            chunk.rank(slots, id)
+        };
+        chunk.slots.insert(at, slot);
+        if chunk.slots.len() > SORTED_PER_CHUNK {
+            let upper = chunk.slots.split_off(SORTED_PER_CHUNK / 2);
+            let first = slots.get(upper[0]).id;
+            self.chunks.insert(
+                index + 1,
+                SortedChunk {
+                    first,
+                    slots: upper,
+                },
+            );
+        }
+    }
+
+    fn remove(&mut self, slots: &Slots, id: EntryId) {
+        let Some(index) = self.chunk_of(id) else {
+            return;
+        };
+        let chunk = &mut self.chunks[index];
+        if let Ok(at) = chunk.search(slots, id) {
+            chunk.slots.remove(at);
+            self.len -= 1;
+            let is_kept = self.len == 0 && chunk.slots.capacity() <= IDLE_SORTED_MAX;
+            if chunk.slots.is_empty() && !is_kept {
+                self.chunks.remove(index);
+            }
+        }
+    }
+
+    fn from<'a>(
+        &'a self,
+        slots: &'a Slots,
+        start: EntryId,
+    ) -> impl Iterator<Item = &'a Pending> + 'a {
+        let index = self.chunk_of(start).unwrap_or(0);
+        let skip = self
+            .chunks
+            .get(index)
+            .map_or(0, |chunk| chunk.rank(slots, start));
+        let chunks = self.chunks.range(index.min(self.chunks.len())..);
+        chunks
+            .flat_map(|chunk| &chunk.slots)
+            .skip(skip)
+            .map(|&slot| slots.get(slot))
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        let chunk = |chunk: &SortedChunk| size_of::<SortedChunk>() + chunk.slots.capacity() * 4;
+        self.chunks.iter().map(chunk).sum()
+    }
+}
+
+impl SortedChunk {
+    fn search(&self, slots: &Slots, id: EntryId) -> Result<usize, usize> {
+        // The front is where acknowledgements come.
+        if self
+            .slots
+            .first()
+            .is_some_and(|&slot| slots.get(slot).id == id)
+        {
+            return Ok(0);
+        }
+        self.slots
+            .binary_search_by(|&slot| slots.get(slot).id.cmp(&id))
+    }
+
+    /// How many entries are below `id`.
+    fn rank(&self, slots: &Slots, id: EntryId) -> usize {
+        self.search(slots, id).unwrap_or_else(|at| at)
+    }
+}

@@ -1,0 +1,453 @@
+//! The index of one stream: where its entries lie in the log.
+//!
+//! ```text
+//! nodes    [ first_id last_id base added | offsets u32 u32 u32 ... ] [ ... ] [ ... ]
+//!                                          ^ LSN of a live entry = base + offset
+//! ```
+//!
+//! Four bytes an entry. A node holds up to `stream-node-max-entries` entries, counted as they are
+//! added; it is removed with its last live entry. IDs inside a node are read from the log when they
+//! are needed. Entries are added with growing IDs and growing LSNs, so the two orders are the same.
+//!
+//! The first node's `first_id` is the ID of the stream's first entry; the others' is an ID above all
+//! of the node before and not above any of its own.
+
+use std::collections::VecDeque;
+
+use crate::format::entry;
+use crate::id::EntryId;
+use crate::log::Log;
+use crate::{Error, Lsn, Result};
+
+/// Up to `stream-node-max-entries` entries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Node {
+    pub(crate) first_id: EntryId,
+    /// The last ID that was added, also if that entry is deleted by now.
+    pub(crate) last_id: EntryId,
+    pub(crate) base: Lsn,
+    /// Entries ever added.
+    pub(crate) added: u32,
+    pub(crate) offsets: Vec<u32>,
+}
+
+impl Node {
+    fn new(id: EntryId, lsn: Lsn) -> Self {
+        Self {
+            first_id: id,
+            last_id: id,
+            base: lsn,
+            added: 1,
+            offsets: vec![0],
+        }
+    }
+
+    /// The LSN of a live entry.
+    pub(crate) fn lsn(&self, at: usize) -> Lsn {
+        Lsn(self.base.0 + u64::from(self.offsets[at]))
+    }
+
+    fn lsns(&self) -> impl Iterator<Item = Lsn> {
+        self.offsets
+            .iter()
+            .map(|&offset| Lsn(self.base.0 + u64::from(offset)))
+    }
+
+    fn offset_of(&self, lsn: Lsn) -> Option<u32> {
+        u32::try_from(lsn.0.checked_sub(self.base.0)?).ok()
+    }
+}
+
+/// The nodes of a stream. Most streams of a store with many streams have one, which takes no heap.
+#[derive(Clone, Debug, Default)]
+enum Nodes {
+    #[default]
+    None,
+    One(Node),
+    Many(Box<VecDeque<Node>>),
+}
+
+/// A live entry by its place in the index, or the end of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) node: usize,
+    pub(crate) at: usize,
+}
+
+/// Where the entries of a stream lie.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    nodes: Nodes,
+    length: u64,
+}
+
+impl Index {
+    /// Builds an index of nodes that are in order.
+    pub(crate) fn of_nodes(nodes: Vec<Node>) -> Self {
+        let length = nodes.iter().map(|node| node.offsets.len() as u64).sum();
+        let mut nodes = VecDeque::from(nodes);
+        let nodes = match nodes.len() {
+            0 => Nodes::None,
+            1 => nodes.pop_front().map_or(Nodes::None, Nodes::One),
+            _ => Nodes::Many(Box::new(nodes)),
+        };
+        Self { nodes, length }
+    }
+
+    /// Number of live entries.
+    pub(crate) fn len(&self) -> u64 {
+        self.length
+    }
+
+    pub(crate) fn node_count(&self) -> usize {
+        match &self.nodes {
+            Nodes::None => 0,
+            Nodes::One(_) => 1,
+            Nodes::Many(nodes) => nodes.len(),
+        }
+    }
+
+    pub(crate) fn node(&self, index: usize) -> Option<&Node> {
+        match &self.nodes {
+            Nodes::One(node) if index == 0 => Some(node),
+            Nodes::Many(nodes) => nodes.get(index),
+            _ => None,
+        }
+    }
+
+    fn node_mut(&mut self, index: usize) -> Option<&mut Node> {
+        match &mut self.nodes {
+            Nodes::One(node) if index == 0 => Some(node),
+            Nodes::Many(nodes) => nodes.get_mut(index),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        (0..self.node_count()).filter_map(|index| self.node(index))
+    }
+
+    fn last_node(&self) -> Option<&Node> {
+        self.node(self.node_count().checked_sub(1)?)
+    }
+
+    /// The ID of the first entry; `0-0` if there is none.
+    pub(crate) fn first_id(&self) -> EntryId {
+        self.node(0).map_or(EntryId::MIN, |node| node.first_id)
+    }
+
+    /// Whether an entry at `lsn` has to start a node.
+    pub(crate) fn must_start_node(&self, lsn: Lsn, node_entries_max: u32) -> bool {
+        self.last_node()
+            .is_none_or(|node| node.added >= node_entries_max || node.offset_of(lsn).is_none())
+    }
+
+    /// Adds an entry behind all others; false if it cannot go into the node that it says.
+    pub(crate) fn push(&mut self, id: EntryId, lsn: Lsn, starts_node: bool) -> bool {
+        if starts_node {
+            self.push_node(Node::new(id, lsn));
+            self.length += 1;
+            return true;
+        }
+        let last = self.node_count().wrapping_sub(1);
+        let Some(node) = self.node_mut(last) else {
+            return false;
+        };
+        let Some(offset) = node.offset_of(lsn) else {
+            return false;
+        };
+        node.offsets.push(offset);
+        node.added = node.added.saturating_add(1);
+        node.last_id = id;
+        self.length += 1;
+        true
+    }
+
+    fn push_node(&mut self, node: Node) {
+        self.nodes = match std::mem::take(&mut self.nodes) {
+            Nodes::None => Nodes::One(node),
+            Nodes::One(first) => Nodes::Many(Box::new(VecDeque::from([first, node]))),
+            Nodes::Many(mut nodes) => {
+                if let Some(full) = nodes.back_mut() {
+                    full.offsets.shrink_to_fit();
+                }
+                nodes.push_back(node);
+                Nodes::Many(nodes)
+            }
+        };
+    }
+
+    fn remove_node(&mut self, index: usize) {
+        match &mut self.nodes {
+            Nodes::Many(nodes) => {
+                nodes.remove(index);
+                if nodes.is_empty() {
+                    self.nodes = Nodes::None;
+                }
+            }
+            _ => self.nodes = Nodes::None,
+        }
+    }
+
+    /// Removes `count` entries at the head and tells where they were; false if there are not so
+    /// many. `first` is the ID of the first entry that stays.
+    pub(crate) fn trim(&mut self, count: u64, first: EntryId, dead: &mut dyn FnMut(Lsn)) -> bool {
+        if count > self.length {
+            return false;
+        }
+        self.length -= count;
+        let mut left = count;
+        while left > 0 {
+            let Some(node) = self.node_mut(0) else {
+                return false;
+            };
+            let taken = usize::try_from(left)
+                .map_or(node.offsets.len(), |left| left.min(node.offsets.len()));
+            let base = node.base.0;
+            node.offsets
+                .drain(..taken)
+                .for_each(|offset| dead(Lsn(base + u64::from(offset))));
+            left -= taken as u64;
+            if node.offsets.is_empty() {
+                self.remove_node(0);
+            }
+        }
+        self.set_first(first);
+        true
+    }
+
+    /// Removes the entry at `lsn`; false if there is none.
+    pub(crate) fn remove(&mut self, lsn: Lsn) -> bool {
+        let count = self.partition(|node| node.base <= lsn);
+        let Some(index) = count.checked_sub(1) else {
+            return false;
+        };
+        let Some(node) = self.node_mut(index) else {
+            return false;
+        };
+        let Some(at) = node
+            .offset_of(lsn)
+            .and_then(|offset| node.offsets.binary_search(&offset).ok())
+        else {
+            return false;
+        };
+        node.offsets.remove(at);
+        if node.offsets.is_empty() {
+            self.remove_node(index);
+        }
+        self.length -= 1;
+        true
+    }
+
+    /// Says which ID the first entry has, after removals.
+    pub(crate) fn set_first(&mut self, first: EntryId) {
+        if let Some(node) = self.node_mut(0) {
+            node.first_id = first;
+        }
+    }
+
+    /// Where all live entries lie, in order.
+    pub(crate) fn lsns(&self) -> impl Iterator<Item = Lsn> {
+        self.nodes().flat_map(Node::lsns)
+    }
+
+    /// How many nodes at the head satisfy `claim`.
+    fn partition(&self, claim: impl Fn(&Node) -> bool) -> usize {
+        match &self.nodes {
+            Nodes::None => 0,
+            Nodes::One(node) => usize::from(claim(node)),
+            Nodes::Many(nodes) => nodes.partition_point(claim),
+        }
+    }
+
+    /// The position behind the last entry.
+    pub(crate) fn end(&self) -> Position {
+        Position {
+            node: self.node_count(),
+            at: 0,
+        }
+    }
+
+    /// The position of the first entry.
+    pub(crate) fn start(&self) -> Position {
+        Position { node: 0, at: 0 }
+    }
+
+    /// The position of the entry behind `position`, which is not the end.
+    pub(crate) fn next(&self, position: Position) -> Position {
+        let len = self
+            .node(position.node)
+            .map_or(0, |node| node.offsets.len());
+        if position.at + 1 < len {
+            Position {
+                at: position.at + 1,
+                ..position
+            }
+        } else {
+            Position {
+                node: position.node + 1,
+                at: 0,
+            }
+        }
+    }
+
+    /// The position of the entry before `position`; `None` at the start.
+    pub(crate) fn previous(&self, position: Position) -> Option<Position> {
+        if position.at > 0 {
+            return Some(Position {
+                at: position.at - 1,
+                ..position
+            });
+        }
+        let node = position.node.checked_sub(1)?;
+        let at = self.node(node)?.offsets.len().checked_sub(1)?;
+        Some(Position { node, at })
+    }
+
+    /// The position `count` entries behind `position`, or the end.
+    pub(crate) fn advance(&self, position: Position, count: u64) -> Position {
+        let mut at = position.at as u64 + count;
+        for index in position.node..self.node_count() {
+            let len = self.node(index).map_or(0, |node| node.offsets.len() as u64);
+            if at < len {
+                let at = usize::try_from(at).expect("an index into a vector");
+                return Position { node: index, at };
+            }
+            at -= len;
+        }
+        self.end()
+    }
+
+    /// The position `count` entries before `position`, or the start.
+    pub(crate) fn retreat(&self, position: Position, count: u64) -> Position {
+        let mut left = count;
+        let mut position = position;
+        while left > 0 {
+            if position.at > 0 {
+                let step = usize::try_from(left).map_or(position.at, |left| left.min(position.at));
+                position.at -= step;
+                left -= step as u64;
+            } else if let Some(node) = position.node.checked_sub(1) {
+                position = Position {
+                    node,
+                    at: self.node(node).map_or(0, |node| node.offsets.len()),
+                };
+            } else {
+                break;
+            }
+        }
+        position
+    }
+
+    /// Where the entry at `position` lies; `None` at the end.
+    pub(crate) fn lsn(&self, position: Position) -> Option<Lsn> {
+        self.node(position.node).map(|node| node.lsn(position.at))
+    }
+
+    /// The ID of the entry at `position`; `None` at the end.
+    pub(crate) fn id(&self, position: Position, log: &Log) -> Result<Option<EntryId>> {
+        if position == self.start() {
+            return Ok(self.node(0).map(|node| node.first_id));
+        }
+        self.lsn(position).map(|lsn| id_at(log, lsn)).transpose()
+    }
+
+    /// The first entry whose ID is not below `id`.
+    pub(crate) fn lower_bound(&self, id: EntryId, log: &Log) -> Result<Position> {
+        let Some(index) = self.partition(|node| node.first_id <= id).checked_sub(1) else {
+            return Ok(self.start());
+        };
+        let Some(node) = self.node(index) else {
+            return Ok(self.end());
+        };
+        let behind = Position {
+            node: index + 1,
+            at: 0,
+        };
+        if node.last_id < id {
+            return Ok(behind);
+        }
+        let (mut low, mut high) = (0, node.offsets.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if id_at(log, node.lsn(middle))? < id {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(if low < node.offsets.len() {
+            Position {
+                node: index,
+                at: low,
+            }
+        } else {
+            behind
+        })
+    }
+
+    /// The first entry that lies behind `lsn`.
+    pub(crate) fn behind_lsn(&self, lsn: Lsn) -> Position {
+        let Some(index) = self.partition(|node| node.base <= lsn).checked_sub(1) else {
+            return self.start();
+        };
+        let Some(node) = self.node(index) else {
+            return self.end();
+        };
+        let offset = node.offset_of(lsn).unwrap_or(u32::MAX);
+        let at = node.offsets.partition_point(|&other| other <= offset);
+        if at < node.offsets.len() {
+            Position { node: index, at }
+        } else {
+            Position {
+                node: index + 1,
+                at: 0,
+            }
+        }
+    }
+
+    /// The entry with exactly that ID.
+    pub(crate) fn find(&self, id: EntryId, log: &Log) -> Result<Option<Lsn>> {
+        if id < self.first_id() || self.last_node().is_none_or(|node| node.last_id < id) {
+            return Ok(None);
+        }
+        let position = self.lower_bound(id, log)?;
+        let found = self.id(position, log)? == Some(id);
+        Ok(if found { self.lsn(position) } else { None })
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        let node = |node: &Node| size_of::<Node>() + node.offsets.capacity() * 4;
+        self.nodes().map(node).sum()
+    }
+}
+
+/// The ID of the entry that lies at `lsn`.
+pub(crate) fn id_at(log: &Log, lsn: Lsn) -> Result<EntryId> {
+    match entry::head(log.bytes_at(lsn)?) {
+        Some(head) => Ok(head.id),
+        None => Err(damaged_entry(log, lsn)),
+    }
+}
+
+/// The error that names the place of an entry whose bytes are not those that were written.
+pub(crate) fn damaged_entry(log: &Log, lsn: Lsn) -> Error {
+    corrupt_at(
+        log,
+        lsn,
+        "expected an entry, found bytes that do not match its checksum",
+    )
+}
+
+/// The error that names the file and offset of `lsn`.
+pub(crate) fn corrupt_at(log: &Log, lsn: Lsn, what: &'static str) -> Error {
+    match log.segment_at(lsn) {
+        Ok((segment, offset)) => Error::Corrupt {
+            path: segment.path().to_path_buf(),
+            offset,
+            what,
+        },
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,318 @@
+//! The keyspace: names to streams, in 16 databases.
+//!
+//! ```text
+//! databases  name -> slot     a hash table of slots each; the names are in the streams
+//! slots      [ stream | - | stream | ... ]
+//! ```
+//!
+//! A stream's number holds its slot in the low half and, so that numbers are never used again, the
+//! slot's generation in the high half. A scan goes by slot, so a key that is there during the whole
+//! scan is met. While a log is replayed streams are found by number only, and may for a while bear
+//! the same name; [`Keyspace::build_tables`] makes the tables when the state is whole.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::group::Contradiction;
+use crate::limits::DATABASES;
+use crate::stream::Stream;
+
+/// Names to streams.
+pub(crate) struct Keyspace {
+    slots: Vec<Slot>,
+    /// Slots that were vacated, and maybe taken again since.
+    vacant: Vec<u32>,
+    /// The first generation of slots that are not in `slots` yet.
+    generation_floor: u32,
+    databases: Vec<Database>,
+    /// Which physical database a logical number means.
+    pub(crate) mapping: [u8; DATABASES as usize],
+    hasher: DefaultHashBuilder,
+    /// Whether the tables of names are there; not while a log is replayed.
+    has_tables: bool,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// The generation of the next stream in this slot.
+    next_generation: u32,
+    stream: Option<Box<Stream>>,
+}
+
+#[derive(Default)]
+struct Database {
+    names: HashTable<u32>,
+    /// Keys that expire, by time.
+    expiring: BTreeSet<(u64, u32)>,
+}
+
+/// The slot of a stream with that number.
+pub(crate) fn slot_of(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).expect("the low half")
+}
+
+fn number(generation: u32, slot: u32) -> u64 {
+    (u64::from(generation) << 32) | u64::from(slot)
+}
+
+/// The generation of a stream with that number.
+fn generation_of(number: u64) -> u32 {
+    u32::try_from(number >> 32).expect("the high half")
+}
+
+impl Keyspace {
+    pub(crate) fn new() -> Self {
+        let identity = std::array::from_fn(|db| u8::try_from(db).expect("16 databases"));
+        Self {
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            generation_floor: 0,
+            databases: (0..DATABASES).map(|_| Database::default()).collect(),
+            mapping: identity,
+            hasher: DefaultHashBuilder::default(),
+            has_tables: true,
+        }
+    }
+
+    /// The slot of the stream with that name in a physical database.
+    pub(crate) fn find(&self, db: u8, key: &[u8]) -> Option<u32> {
+        let names = &self.databases.get(usize::from(db))?.names;
+        let is_it = |&slot: &u32| self.stream(slot).is_some_and(|stream| *stream.key == *key);
+        names.find(self.hasher.hash_one(key), is_it).copied()
+    }
+
+    /// The stream in a slot.
+    pub(crate) fn stream(&self, slot: u32) -> Option<&Stream> {
+        self.slots.get(slot as usize)?.stream.as_deref()
+    }
+
+    /// The stream in a slot, to change it.
+    pub(crate) fn stream_mut(&mut self, slot: u32) -> Option<&mut Stream> {
+        self.slots.get_mut(slot as usize)?.stream.as_deref_mut()
+    }
+
+    /// The stream with that number.
+    pub(crate) fn by_number(&self, number: u64) -> Option<&Stream> {
+        self.stream(slot_of(number))
+            .filter(|stream| stream.number == number)
+    }
+
+    /// The stream with that number, to change it.
+    pub(crate) fn by_number_mut(&mut self, number: u64) -> Option<&mut Stream> {
+        self.stream_mut(slot_of(number))
+            .filter(|stream| stream.number == number)
+    }
+
+    /// How many slots there are, vacant ones included.
+    pub(crate) fn slot_count(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// All streams, by slot.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.slots.iter().filter_map(|slot| slot.stream.as_deref())
+    }
+
+    /// A number for a new stream.
+    pub(crate) fn free_number(&mut self) -> u64 {
+        // A slot whose generations are used up is not used again.
+        let is_vacant = |slot: &Slot| slot.stream.is_none() && slot.next_generation < u32::MAX;
+        while let Some(&slot) = self.vacant.last() {
+            if let Some(vacant) = self.slots.get(slot as usize).filter(|slot| is_vacant(slot)) {
+                return number(vacant.next_generation, slot);
+            }
+            self.vacant.pop();
+        }
+        number(self.generation_floor, self.slot_count())
+    }
+
+    /// A generation that no slot has reached.
+    pub(crate) fn generation_bound(&self) -> u32 {
+        let slots = self.slots.iter().map(|slot| slot.next_generation);
+        slots.max().unwrap_or(0).max(self.generation_floor)
+    }
+
+    /// Says that slots, whatever is in them now, may have had generations below `bound`.
+    pub(crate) fn raise_generations(&mut self, bound: u32) {
+        self.generation_floor = self.generation_floor.max(bound);
+        for slot in self.slots.iter_mut().filter(|slot| slot.stream.is_none()) {
+            slot.next_generation = slot.next_generation.max(bound);
+        }
+    }
+
+    /// Adds a stream under its number.
+    pub(crate) fn insert(&mut self, stream: Box<Stream>) -> Result<(), Contradiction> {
+        let slot = slot_of(stream.number);
+        let index = slot as usize;
+        if index >= self.slots.len() {
+            if index - self.slots.len() > SLOT_GAP_MAX {
+                return Err("a record makes a stream with a number out of order");
+            }
+            for gap in self.slot_count()..slot {
+                self.vacant.push(gap);
+            }
+            let next_generation = self.generation_floor;
+            self.slots.resize_with(index + 1, || Slot {
+                next_generation,
+                stream: None,
+            });
+        }
+        if self.slots[index].stream.is_some() {
+            return Err("a record makes a stream that exists");
+        }
+        let (db, expiry) = (stream.db, stream.expiry_ms());
+        self.slots[index].next_generation = generation_of(stream.number).saturating_add(1);
+        self.slots[index].stream = Some(stream);
+        self.name(slot, db)?;
+        self.expect_expiry(slot, db, expiry);
+        Ok(())
+    }
+
+    /// Removes a stream.
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<Box<Stream>> {
+        self.unname(slot);
+        let removed = self.slots.get_mut(slot as usize)?.stream.take()?;
+        self.vacant.push(slot);
+        self.forget_expiry(slot, removed.db, removed.expiry_ms());
+        Some(removed)
+    }
+
+    /// Gives a stream another name.
+    pub(crate) fn rename(&mut self, slot: u32, db: u8, key: &[u8]) -> Result<(), Contradiction> {
+        self.unname(slot);
+        let Some(stream) = self.stream_mut(slot) else {
+            return Err("a record moves a stream that does not exist");
+        };
+        let from = std::mem::replace(&mut stream.db, db);
+        stream.key = key.into();
+        let expiry = stream.expiry_ms();
+        self.forget_expiry(slot, from, expiry);
+        self.expect_expiry(slot, db, expiry);
+        self.name(slot, db)
+    }
+
+    /// Keeps the order of expiries when one changes.
+    pub(crate) fn move_expiry(&mut self, slot: u32, from: Option<u64>, to: Option<u64>) {
+        if let Some(db) = self.stream(slot).map(|stream| stream.db) {
+            self.forget_expiry(slot, db, from);
+            self.expect_expiry(slot, db, to);
+        }
+    }
+
+    fn expect_expiry(&mut self, slot: u32, db: u8, expiry: Option<u64>) {
+        if let (Some(expiry), true) = (expiry, self.has_tables) {
+            self.databases[usize::from(db)]
+                .expiring
+                .insert((expiry, slot));
+        }
+    }
+
+    fn forget_expiry(&mut self, slot: u32, db: u8, expiry: Option<u64>) {
+        if let (Some(expiry), true) = (expiry, self.has_tables) {
+            self.databases[usize::from(db)]
+                .expiring
+                .remove(&(expiry, slot));
+        }
+    }
+
+    /// Enters a stream into the table of its database.
+    fn name(&mut self, slot: u32, db: u8) -> Result<(), Contradiction> {
+        if usize::from(db) >= self.databases.len() {
+            return Err("a record names a database that does not exist");
+        }
+        if !self.has_tables {
+            return Ok(());
+        }
+        let Self {
+            slots,
+            databases,
+            hasher,
+            ..
+        } = self;
+        let key = |slot: u32| {
+            let stream = slots
+                .get(slot as usize)
+                .and_then(|slot| slot.stream.as_deref());
+            stream.map_or(&[][..], |stream| &stream.key)
+        };
+        let names = &mut databases[usize::from(db)].names;
+        let hash = hasher.hash_one(key(slot));
+        if names.find(hash, |&other| key(other) == key(slot)).is_some() {
+            return Err("two streams bear the same name");
+        }
+        names.insert_unique(hash, slot, |&other| hasher.hash_one(key(other)));
+        Ok(())
+    }
+
+    fn unname(&mut self, slot: u32) {
+        let Some(stream) = self.stream(slot) else {
+            return;
+        };
+        let (hash, db) = (self.hasher.hash_one(&*stream.key), usize::from(stream.db));
+        if let Ok(entry) = self.databases[db]
+            .names
+            .find_entry(hash, |&other| other == slot)
+        {
+            entry.remove();
+        }
+    }
+
+    /// Replay begins: streams are found by number only from now on.
+    pub(crate) fn drop_tables(&mut self) {
+        self.has_tables = false;
+        self.databases
+            .iter_mut()
+            .for_each(|database| *database = Database::default());
+    }
+
+    /// Replay is over: builds the tables of names and expiries.
+    pub(crate) fn build_tables(&mut self) -> Result<(), (u64, Contradiction)> {
+        self.has_tables = true;
+        self.vacant.clear();
+        for slot in 0..self.slot_count() {
+            let Some(stream) = self.stream(slot) else {
+                self.vacant.push(slot);
+                continue;
+            };
+            let (number, db, expiry) = (stream.number, stream.db, stream.expiry_ms());
+            self.name(slot, db)
+                .map_err(|contradiction| (number, contradiction))?;
+            self.expect_expiry(slot, db, expiry);
+        }
+        Ok(())
+    }
+
+    /// The slots of the streams in a physical database, in no order.
+    pub(crate) fn slots_in(&self, db: u8) -> Vec<u32> {
+        let is_in = |slot: &u32| self.stream(*slot).is_some_and(|stream| stream.db == db);
+        (0..self.slot_count()).filter(is_in).collect()
+    }
+
+    /// Number of streams in a physical database.
+    pub(crate) fn count(&self, db: u8) -> usize {
+        self.databases
+            .get(usize::from(db))
+            .map_or(0, |database| database.names.len())
+    }
+
+    /// Number of streams in a physical database that expire.
+    pub(crate) fn expiring_count(&self, db: u8) -> usize {
+        self.databases
+            .get(usize::from(db))
+            .map_or(0, |database| database.expiring.len())
+    }
+
+    /// The slot whose stream expires first of all.
+    pub(crate) fn first_expiring(&self) -> Option<(u64, u32)> {
+        self.databases
+            .iter()
+            .filter_map(|database| database.expiring.first().copied())
+            .min()
+    }
+}
+
+/// How far the slot of a new stream may lie behind the last one: streams that are missing between
+/// were removed before the checkpoint came to them.
+const SLOT_GAP_MAX: usize = 1 << 28;

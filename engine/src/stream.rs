@@ -1,0 +1,243 @@
+//! A stream: counters, the index of its entries, its groups.
+//!
+//! [`Stream::apply`] is the only place where a stream changes. A stream is small as long as it is
+//! idle: whatever only some streams have (groups, an expiry, tombstones) is in one box.
+
+use crate::Lsn;
+use crate::format::record::StreamChange;
+use crate::group::{Contradiction, Group};
+use crate::id::EntryId;
+use crate::index::Index;
+use crate::log::Log;
+use crate::names::Names;
+
+/// A stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    /// Its number in the log, never used again.
+    pub(crate) number: u64,
+    pub(crate) key: Box<[u8]>,
+    /// The last ID that was generated, given or set.
+    pub(crate) last_id: EntryId,
+    /// Entries ever added.
+    pub(crate) entries_added: u64,
+    /// Behind the last change: what a reply that has seen this stream depends on. After a restart,
+    /// what the checkpoint covers: records below are in it already.
+    pub(crate) modified: Lsn,
+    /// When it was last used, in seconds since the Unix epoch; not logged.
+    pub(crate) used_s: u32,
+    /// Its database, by physical number.
+    pub(crate) db: u8,
+    pub(crate) index: Index,
+    extra: Option<Box<Extra>>,
+}
+
+/// What only some streams have.
+#[derive(Clone, Debug, Default)]
+struct Extra {
+    max_deleted: EntryId,
+    /// The highest ID that was ever deleted one by one: not lowered by XSETID, unlike `max_deleted`.
+    tombstone: EntryId,
+    expiry_ms: Option<u64>,
+    groups: Names<Group>,
+}
+
+const _: () = assert!(size_of::<Stream>() <= 160);
+
+impl Stream {
+    /// An empty stream.
+    pub(crate) fn new(number: u64, db: u8, key: &[u8]) -> Self {
+        Self {
+            number,
+            key: key.into(),
+            last_id: EntryId::MIN,
+            entries_added: 0,
+            modified: Lsn::ZERO,
+            used_s: 0,
+            db,
+            index: Index::default(),
+            extra: None,
+        }
+    }
+
+    /// The highest ID that was deleted one by one, as XSETID may have set it.
+    pub(crate) fn max_deleted(&self) -> EntryId {
+        self.extra
+            .as_ref()
+            .map_or(EntryId::MIN, |extra| extra.max_deleted)
+    }
+
+    /// The highest ID that was really deleted one by one.
+    pub(crate) fn tombstone(&self) -> EntryId {
+        self.extra
+            .as_ref()
+            .map_or(EntryId::MIN, |extra| extra.tombstone)
+    }
+
+    pub(crate) fn expiry_ms(&self) -> Option<u64> {
+        self.extra.as_ref()?.expiry_ms
+    }
+
+    pub(crate) fn group_count(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.groups.len())
+    }
+
+    pub(crate) fn group_number(&self, name: &[u8]) -> Option<u32> {
+        self.extra.as_ref()?.groups.find(name)
+    }
+
+    pub(crate) fn group(&self, number: u32) -> Option<&Group> {
+        self.extra.as_ref()?.groups.get(number)
+    }
+
+    pub(crate) fn group_mut(&mut self, number: u32) -> Option<&mut Group> {
+        self.extra.as_mut()?.groups.get_mut(number)
+    }
+
+    /// The lowest group number that is free.
+    pub(crate) fn free_group(&self) -> u32 {
+        self.extra
+            .as_ref()
+            .map_or(0, |extra| extra.groups.free_number())
+    }
+
+    /// The groups with number and name, ordered by name.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, &[u8], &Group)> {
+        self.extra.iter().flat_map(|extra| extra.groups.iter())
+    }
+
+    /// Whether an entry that was delivered is still there for sure, without a look at the log.
+    pub(crate) fn surely_has(&self, delivered: EntryId) -> bool {
+        self.index.len() > 0 && delivered >= self.index.first_id() && delivered > self.tombstone()
+    }
+
+    fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// Puts back what a checkpoint holds.
+    pub(crate) fn restore_extra(
+        &mut self,
+        (max_deleted, tombstone): (EntryId, EntryId),
+        expiry_ms: Option<u64>,
+        groups: Names<Group>,
+    ) {
+        let is_plain = max_deleted == EntryId::MIN && tombstone == EntryId::MIN;
+        if !is_plain || expiry_ms.is_some() || groups.len() > 0 {
+            self.extra = Some(Box::new(Extra {
+                max_deleted,
+                tombstone,
+                expiry_ms,
+                groups,
+            }));
+        }
+    }
+
+    /// Applies what happened to the stream, except that it was made, removed or moved.
+    pub(crate) fn apply(
+        &mut self,
+        change: &StreamChange<'_>,
+        lsn: Lsn,
+        log: &mut Log,
+    ) -> Result<(), Contradiction> {
+        match *change {
+            StreamChange::Created { .. } | StreamChange::Removed | StreamChange::Moved { .. } => {
+                unreachable!("the keyspace applies these")
+            }
+            StreamChange::EntryAdded { id, starts_node } => {
+                self.add_entry(id, starts_node, lsn)?;
+                log.entry_lives(lsn);
+            }
+            StreamChange::ExpirySet { expiry_ms } => self.extra_mut().expiry_ms = expiry_ms,
+            StreamChange::Trimmed { count, first } => {
+                let trimmed = self
+                    .index
+                    .trim(count, first, &mut |lsn| log.entry_died(lsn));
+                trimmed
+                    .then_some(())
+                    .ok_or("a record trims more entries than there are")?;
+            }
+            StreamChange::EntriesDeleted {
+                max_deleted,
+                first,
+                ref entries,
+            } => {
+                self.delete_entries(entries, log)?;
+                self.index.set_first(first);
+                self.extra_mut().max_deleted = max_deleted;
+            }
+            StreamChange::CountersSet {
+                last_id,
+                entries_added,
+                max_deleted,
+            } => {
+                self.last_id = last_id;
+                self.entries_added = entries_added;
+                if max_deleted != self.max_deleted() {
+                    self.extra_mut().max_deleted = max_deleted;
+                }
+            }
+            StreamChange::GroupCreated {
+                group,
+                name,
+                cursor,
+                entries_read,
+            } => {
+                let fresh = Group::new(cursor, entries_read);
+                let inserted = self.extra_mut().groups.insert(group, name, fresh);
+                inserted
+                    .then_some(())
+                    .ok_or("a record makes a group that exists")?;
+            }
+            StreamChange::GroupRemoved { group } => {
+                let removed = self.extra_mut().groups.remove(group);
+                removed
+                    .map(drop)
+                    .ok_or("a record removes a group that does not exist")?;
+            }
+            StreamChange::Group { group, ref change } => {
+                let group = self.group_mut(group);
+                group
+                    .ok_or("a record names a group that does not exist")?
+                    .apply(change)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_entry(&mut self, id: EntryId, starts_node: bool, lsn: Lsn) -> Result<(), Contradiction> {
+        if id <= self.last_id {
+            return Err("a record adds an entry with an ID that is not above the last");
+        }
+        if !self.index.push(id, lsn, starts_node) {
+            return Err("a record adds an entry to a node that does not exist");
+        }
+        self.last_id = id;
+        self.entries_added = self.entries_added.saturating_add(1);
+        Ok(())
+    }
+
+    fn delete_entries(
+        &mut self,
+        entries: &[(EntryId, Lsn)],
+        log: &mut Log,
+    ) -> Result<(), Contradiction> {
+        for &(id, lsn) in entries {
+            if !self.index.remove(lsn) {
+                return Err("a record deletes an entry that does not exist");
+            }
+            log.entry_died(lsn);
+            let extra = self.extra_mut();
+            extra.tombstone = extra.tombstone.max(id);
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory, roughly.
+    pub(crate) fn memory(&self) -> usize {
+        let groups = self
+            .groups()
+            .map(|(_, name, group)| name.len() + group.memory());
+        size_of::<Self>() + self.key.len() + self.index.memory() + groups.sum::<usize>()
+    }
+}
