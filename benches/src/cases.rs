@@ -173,7 +173,8 @@ impl Case {
         let mut label = self.work.name().to_owned();
         let usual = Self::of(self.work).parameters();
         for ((name, value), (_, usual)) in self.parameters().into_iter().zip(usual) {
-            if value != usual || (name == "count" && value > 0) {
+            let says_all = name == "count" || name == "rate";
+            if value != usual || (says_all && value > 0) {
                 let _ = write!(label, ":{name}={value}");
             }
         }

@@ -189,7 +189,7 @@ fn restart(
     server.wait_for(&question, |reply| reply == expected.as_bytes())?;
     let elapsed_ns = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let mut lane = Histogram::new(3).map_err(|e| e.to_string())?;
-    lane.saturating_record(elapsed_ns);
+    lane.record(elapsed_ns).map_err(|e| e.to_string())?;
     Ok(Some(Sample {
         case: 0,
         program: 0,
