@@ -11,7 +11,9 @@ fn add_batch(engine: &Engine, keys: &[Vec<u8>], turn: &mut usize, pipeline: usiz
     let mut batch = engine.lock();
     for _ in 0..pipeline {
         *turn = (*turn + 7919) % keys.len();
-        batch.add(0, &keys[*turn], NewId::Auto, &[b"field", value]).expect("the entry is added");
+        batch
+            .add(0, &keys[*turn], NewId::Auto, &[b"field", value])
+            .expect("the entry is added");
         batch.end_command();
     }
     drop(batch);
@@ -20,19 +22,28 @@ fn add_batch(engine: &Engine, keys: &[Vec<u8>], turn: &mut usize, pipeline: usiz
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append");
-    for (pipeline, size, streams) in
-        [(1, 100, 1), (16, 16, 1), (16, 100, 1), (16, 1024, 1), (16, 100, 100_000), (256, 100, 1)]
-    {
+    for (pipeline, size, streams) in [
+        (1, 100, 1),
+        (16, 16, 1),
+        (16, 100, 1),
+        (16, 1024, 1),
+        (16, 100, 100_000),
+        (256, 100, 1),
+    ] {
         let (_dir, engine) = common::open();
-        let keys: Vec<Vec<u8>> =
-            (0..streams).map(|n: u32| format!("stream:{n:012}").into_bytes()).collect();
+        let keys: Vec<Vec<u8>> = (0..streams)
+            .map(|n: u32| format!("stream:{n:012}").into_bytes())
+            .collect();
         let value = vec![b'x'; size];
         let mut turn = 0;
         let name = format!("pipeline={pipeline} size={size}");
         group.throughput(Throughput::Elements(pipeline as u64));
-        group.bench_function(BenchmarkId::new(name, format!("streams={streams}")), |bencher| {
-            bencher.iter(|| add_batch(&engine, &keys, &mut turn, pipeline, &value));
-        });
+        group.bench_function(
+            BenchmarkId::new(name, format!("streams={streams}")),
+            |bencher| {
+                bencher.iter(|| add_batch(&engine, &keys, &mut turn, pipeline, &value));
+            },
+        );
     }
     group.finish();
 }

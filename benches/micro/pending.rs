@@ -1,27 +1,42 @@
 //! What do a delivery, an acknowledgement and a claim cost, with few and with many entries pending?
 
 mod common;
+mod filled;
 
 use std::ops::ControlFlow;
 
 use alluvium_engine::{AutoClaim, Cursor, Deliver, Engine, EntryId, Member};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
+const KEY: &[u8] = b"bench:stream";
 const GROUP: &[u8] = b"workers";
-const WORKER: Member<'static> = Member { group: GROUP, consumer: b"worker" };
+const WORKER: Member<'static> = Member {
+    group: GROUP,
+    consumer: b"worker",
+};
 const ENTRIES: u64 = 500_000;
 
 /// Delivers the next entries; begins again with the first when there are no more.
 fn deliver(engine: &Engine, count: usize, ids: &mut Vec<EntryId>) {
-    let deliver = Deliver { count: Some(count), noack: false };
+    let deliver = Deliver {
+        count: Some(count),
+        noack: false,
+    };
     ids.clear();
     while ids.is_empty() {
         let mut batch = engine.lock();
-        let delivery = batch.deliver(0, common::KEY, WORKER, deliver).expect("entries are delivered");
+        let delivery = batch
+            .deliver(0, KEY, WORKER, deliver)
+            .expect("entries are delivered");
         batch.end_command();
         if delivery.entries.is_empty() {
-            let start = Cursor { id: EntryId { ms: 0, seq: 0 }, entries_read: None };
-            batch.set_cursor(0, common::KEY, GROUP, start).expect("the cursor is moved");
+            let start = Cursor {
+                id: EntryId { ms: 0, seq: 0 },
+                entries_read: None,
+            };
+            batch
+                .set_cursor(0, KEY, GROUP, start)
+                .expect("the cursor is moved");
             batch.end_command();
         }
         drop(batch);
@@ -36,7 +51,9 @@ fn deliver(engine: &Engine, count: usize, ids: &mut Vec<EntryId>) {
 
 fn ack(engine: &Engine, ids: &[EntryId]) {
     let mut batch = engine.lock();
-    let acked = batch.ack(0, common::KEY, GROUP, ids).expect("entries are acknowledged");
+    let acked = batch
+        .ack(0, KEY, GROUP, ids)
+        .expect("entries are acknowledged");
     batch.end_command();
     drop(batch);
     engine.submit();
@@ -44,9 +61,16 @@ fn ack(engine: &Engine, ids: &[EntryId]) {
 }
 
 fn claim(engine: &Engine, start: EntryId) -> EntryId {
-    let request = AutoClaim { min_idle_ms: 0, start, count: 100, just_id: true };
+    let request = AutoClaim {
+        min_idle_ms: 0,
+        start,
+        count: 100,
+        just_id: true,
+    };
     let mut batch = engine.lock();
-    let claimed = batch.auto_claim(0, common::KEY, WORKER, request).expect("entries are claimed");
+    let claimed = batch
+        .auto_claim(0, KEY, WORKER, request)
+        .expect("entries are claimed");
     batch.end_command();
     drop(batch);
     engine.submit();
@@ -55,10 +79,15 @@ fn claim(engine: &Engine, start: EntryId) -> EntryId {
 
 fn grouped() -> (tempfile::TempDir, Engine) {
     let (dir, engine) = common::open();
-    common::fill(&engine, common::KEY, ENTRIES, 100);
+    filled::fill(&engine, KEY, ENTRIES, 100);
     let mut batch = engine.lock();
-    let start = Cursor { id: EntryId { ms: 0, seq: 0 }, entries_read: None };
-    batch.create_group(0, common::KEY, GROUP, start).expect("the group is made");
+    let start = Cursor {
+        id: EntryId { ms: 0, seq: 0 },
+        entries_read: None,
+    };
+    batch
+        .create_group(0, KEY, GROUP, start)
+        .expect("the group is made");
     batch.end_command();
     drop(batch);
     (dir, engine)
@@ -75,12 +104,15 @@ fn bench(criterion: &mut Criterion) {
         for count in [1, 10, 100] {
             group.throughput(Throughput::Elements(count as u64));
             let name = format!("deliver and ack count={count}");
-            group.bench_function(BenchmarkId::new(name, format!("pending={backlog}")), |bencher| {
-                bencher.iter(|| {
-                    deliver(&engine, count, &mut ids);
-                    ack(&engine, &ids);
-                });
-            });
+            group.bench_function(
+                BenchmarkId::new(name, format!("pending={backlog}")),
+                |bencher| {
+                    bencher.iter(|| {
+                        deliver(&engine, count, &mut ids);
+                        ack(&engine, &ids);
+                    });
+                },
+            );
         }
         if backlog > 0 {
             group.throughput(Throughput::Elements(100));
