@@ -15,7 +15,7 @@ from resp import Connection
 
 COMMON = ["--bind", "127.0.0.1", "--enable-debug-command", "yes"]
 # max-bytes 0: nodes end by their entry count alone, which is what the logical nodes of the broker do.
-PEER = COMMON + ["--save", "", "--appendonly", "no", "--stream-node-max-bytes", "0", "--loglevel", "warning"]
+PEER = COMMON + ["--save", "", "--stream-node-max-bytes", "0", "--loglevel", "warning"]
 
 
 def binary(kind):
@@ -65,7 +65,10 @@ class Peer:
         line = [binary(self.kind), "--port", str(self.port), "--dir", self.directory]
         if self.kind == "alluvium":
             return line + COMMON + ["--appendfsync", self.fsync] + self.options
-        return line + PEER + self.options
+        durable = ["--appendonly", "no"]
+        if self.fsync != "no":
+            durable = ["--appendonly", "yes", "--appendfsync", self.fsync]
+        return line + PEER + durable + self.options
 
     def start(self, patience=20.0):
         self.output = open(os.path.join(self.directory, "server.out"), "ab")
@@ -93,6 +96,7 @@ class Peer:
         return connection
 
     def kill(self):
+        """kill -9; `start` brings it back on the same port and directory."""
         self.process.kill()
         self.process.wait()
         self.output.close()
