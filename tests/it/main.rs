@@ -1,1 +1,12 @@
-//! One binary for all in-process tests; each module is one promise of the product.
+//! One binary for the tests that share nothing but the machine; each module is one promise.
+
+/// Every event of a day's work ends handled, whoever dies on the way.
+mod back_office;
+/// What `docs/tour.md` shows is what the broker answers.
+mod tour;
+
+/// The layering, the words and the sizes that the code base promises.
+mod tidy;
+
+/// The broker, built for these tests.
+const BROKER: &str = env!("CARGO_BIN_EXE_broker-under-test");

@@ -1,0 +1,1 @@
+//! Rules of the code base that a reader can rely on because they are checked here.
