@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::command::{Block, Command};
 use crate::reply::Reply;
@@ -47,12 +48,20 @@ pub(crate) struct Transaction {
     pub(crate) is_broken: bool,
 }
 
+/// A command that waits.
+pub(crate) struct Blocked {
+    pub(crate) block: Block,
+    pub(crate) command: &'static Command,
+}
+
 /// What was written for a client by others: woken commands and published messages.
 #[derive(Default)]
 pub(crate) struct Outbox {
     pub(crate) reply: Reply,
     /// What the reply depends on.
     pub(crate) depends: Lsn,
+    /// Whether the client is among those that [`Clients::take_posted`] returns next.
+    is_posted: bool,
 }
 
 /// One connection; see the module's description.
@@ -86,9 +95,7 @@ pub(crate) struct Client {
     /// Set while commands run that must answer at once.
     pub(crate) denies_blocking: bool,
     /// The command that waits, if one does.
-    pub(crate) blocked: Option<Block>,
-    /// CLIENT UNBLOCK: the connection's task ends the wait this way.
-    pub(crate) unblocked: Option<Unblock>,
+    pub(crate) blocked: Option<Blocked>,
     /// Replies that are written are followed by the end of the connection (QUIT, errors).
     pub(crate) closes_after_reply: bool,
     /// CLIENT KILL: the connection ends now.
@@ -100,31 +107,80 @@ pub(crate) struct Client {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) outbox: Outbox,
+    /// Since when the outbox has been over the soft limit.
+    pub(crate) output_over_soft_since_ms: Option<u64>,
     /// Wakes the connection's task.
     pub(crate) signal: Arc<Signal>,
 }
 
 impl Client {
+    /// A connection that has just been made.
+    pub(crate) fn new(address: SocketAddr, local_address: SocketAddr, now_ms: u64) -> Self {
+        Self {
+            id: 0,
+            address,
+            local_address,
+            connected_ms: now_ms,
+            active_ms: now_ms,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_version: Vec::new(),
+            db: 0,
+            protocol: Protocol::Resp2,
+            is_authenticated: false,
+            last_command: None,
+            commands: 0,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            is_dirty: false,
+            watched: Vec::new(),
+            channels: BTreeSet::new(),
+            patterns: BTreeSet::new(),
+            is_monitor: false,
+            no_evict: false,
+            no_touch: false,
+            denies_blocking: false,
+            blocked: None,
+            closes_after_reply: false,
+            is_killed: false,
+            query_buffer_len: 0,
+            query_buffer_capacity: 0,
+            output_len: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            outbox: Outbox::default(),
+            output_over_soft_since_ms: None,
+            signal: Arc::new(Signal::default()),
+        }
+    }
+
+    /// How long the blocked command still waits; `None` is for ever.
+    pub(crate) fn time_left(&self, now_ms: u64) -> Option<Duration> {
+        let deadline_ms = self.blocked.as_ref()?.block.deadline_ms?;
+        Some(Duration::from_millis(deadline_ms.saturating_sub(now_ms)))
+    }
+
+    /// Whether the reply of the command that has just run is dropped, because the client asked for
+    /// silence.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        match self.reply_mode {
+            ReplyMode::On | ReplyMode::SkipNext => false,
+            ReplyMode::Off => true,
+            ReplyMode::Skip => {
+                self.reply_mode = ReplyMode::On;
+                true
+            }
+        }
+    }
+
     /// Whether the client is in RESP2's subscribed state, where few commands are allowed.
     pub(crate) fn is_subscribed(&self) -> bool {
         !self.channels.is_empty() || !self.patterns.is_empty()
     }
 
-    /// Takes a published message into the outbox and wakes the connection.
-    pub(crate) fn receive(&mut self, pattern: Option<&[u8]>, channel: &[u8], message: &[u8]) {
-        let reply = &mut self.outbox.reply;
-        reply.set_protocol(self.protocol);
-        if let Some(pattern) = pattern {
-            reply.push(4);
-            reply.bulk(b"pmessage");
-            reply.bulk(pattern);
-        } else {
-            reply.push(3);
-            reply.bulk(b"message");
-        }
-        reply.bulk(channel);
-        reply.bulk(message);
-        self.signal.wake();
+    /// Which of the output limits holds: 0 for normal clients, 2 for subscribed ones.
+    pub(crate) fn limit_class(&self) -> usize {
+        if self.is_subscribed() { 2 } else { 0 }
     }
 
     /// Ends the connection as CLIENT KILL does.
@@ -140,6 +196,9 @@ pub(crate) struct Clients {
     slots: Vec<Option<Box<Client>>>,
     free: Vec<Slot>,
     by_id: HashMap<u64, Slot>,
+    next_id: u64,
+    /// Who got messages from the command that is running.
+    posted: Vec<Slot>,
 }
 
 impl Clients {
@@ -179,8 +238,11 @@ impl Clients {
         self.slots.iter().filter_map(|slot| slot.as_deref())
     }
 
-    pub(crate) fn insert(&mut self, client: Box<Client>) -> Slot {
-        let id = client.id;
+    /// Takes a new connection in; the ID that it carries is replaced by the next free one.
+    pub(crate) fn insert(&mut self, mut client: Box<Client>) -> Slot {
+        self.next_id += 1;
+        let id = self.next_id;
+        client.id = id;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             Slot(u32::try_from(self.slots.len() - 1).expect("connections are limited"))
@@ -193,7 +255,26 @@ impl Clients {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Box<Client>> {
         let client = self.slots[slot.0 as usize].take()?;
         self.by_id.remove(&client.id);
+        self.posted.retain(|posted| *posted != slot);
         self.free.push(slot);
         Some(client)
+    }
+
+    /// Writes a message into a client's outbox. It leaves when the command that runs is settled.
+    pub(crate) fn post(&mut self, slot: Slot, write: impl FnOnce(&mut Reply)) {
+        let client = self.at_mut(slot);
+        client.outbox.reply.set_protocol(client.protocol);
+        write(&mut client.outbox.reply);
+        if !client.outbox.is_posted {
+            client.outbox.is_posted = true;
+            self.posted.push(slot);
+        }
+    }
+
+    /// Those who got messages since this was last called, one by one.
+    pub(crate) fn take_posted(&mut self) -> Option<Slot> {
+        let slot = self.posted.pop()?;
+        self.at_mut(slot).outbox.is_posted = false;
+        Some(slot)
     }
 }

@@ -84,15 +84,24 @@ impl PubSub {
     pub(crate) fn publish(&self, clients: &mut Clients, channel: &[u8], message: &[u8]) -> usize {
         let mut heard = 0;
         for slot in self.channels.get(channel).into_iter().flatten() {
-            clients.at_mut(*slot).receive(None, channel, message);
+            clients.post(*slot, |reply| {
+                reply.push(3);
+                reply.bulk(b"message");
+                reply.bulk(channel);
+                reply.bulk(message);
+            });
             heard += 1;
         }
         for (pattern, slots) in &self.patterns {
             if glob::matches(pattern, channel) {
                 for slot in slots {
-                    clients
-                        .at_mut(*slot)
-                        .receive(Some(pattern), channel, message);
+                    clients.post(*slot, |reply| {
+                        reply.push(4);
+                        reply.bulk(b"pmessage");
+                        reply.bulk(pattern);
+                        reply.bulk(channel);
+                        reply.bulk(message);
+                    });
                     heard += 1;
                 }
             }

@@ -4,11 +4,12 @@
 //! plan of where they are, and `entries` keeps that plan with its place among the bytes. It is
 //! rendered when what the reply depends on is settled, piece by piece, outside of the lock.
 
-use alluvium_engine::EntryId;
+use std::ops::{ControlFlow, Range};
+
+use alluvium_engine::{Entries, EntryId, Error, Fields};
 
 use crate::refusal::Refusal;
 use crate::resp::{Protocol, encode};
-use alluvium_engine::Entries;
 
 /// Entries to be rendered at a place among the bytes of a reply.
 struct Deferred {
@@ -17,6 +18,26 @@ struct Deferred {
     /// Rendered as one entry, without the array around it.
     is_single: bool,
     protocol: Protocol,
+    /// The bytes of the command that this belongs to.
+    command: Range<usize>,
+}
+
+/// A place in a reply to which it can be taken back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    bytes: usize,
+    deferred: usize,
+}
+
+/// How far rendering has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    bytes: usize,
+    deferred: usize,
+    /// Entries rendered of the deferred that is being rendered; `None` before its header.
+    entries: Option<usize>,
+    /// Where in the output the command began that is being rendered, if that is still there.
+    command_at: Option<usize>,
 }
 
 /// See the module's description.
@@ -25,8 +46,183 @@ pub(crate) struct Reply {
     bytes: Vec<u8>,
     deferred: Vec<Deferred>,
     protocol: Protocol,
+    progress: Progress,
 }
 
+/// What [`Reply::render`] left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rendered {
+    All,
+    Part,
+}
+
+/// The frame's side: what the connection and the execution do with a reply.
+impl Reply {
+    /// A reply that writes into the given buffer.
+    pub(crate) fn with_buffer(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+
+    /// Gives the buffer back, empty.
+    pub(crate) fn into_buffer(mut self) -> Vec<u8> {
+        self.bytes.clear();
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.deferred.is_empty()
+    }
+
+    /// Bytes that are there; what is deferred does not count.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            bytes: self.bytes.len(),
+            deferred: self.deferred.len(),
+        }
+    }
+
+    /// Drops what was written since the mark.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.deferred.truncate(mark.deferred);
+    }
+
+    /// What was written since the mark is one command's reply: if entries in it turn out to be
+    /// unreadable, an error takes the place of all of it.
+    pub(crate) fn end_command(&mut self, mark: Mark) {
+        for deferred in &mut self.deferred[mark.deferred..] {
+            deferred.command = mark.bytes..self.bytes.len();
+        }
+    }
+
+    /// Moves all of `other` behind what is here.
+    pub(crate) fn append(&mut self, other: &mut Reply) {
+        let shift = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        self.deferred
+            .extend(other.deferred.drain(..).map(|mut deferred| {
+                deferred.at += shift;
+                deferred.command = deferred.command.start + shift..deferred.command.end + shift;
+                deferred
+            }));
+    }
+
+    /// Renders into `out` until everything is there or `out` holds `len_max` bytes or more. The
+    /// output of earlier calls has been written and cleared.
+    ///
+    /// An error means that entries could not be read whose reply has partly left already.
+    pub(crate) fn render(&mut self, out: &mut Vec<u8>, len_max: usize) -> Result<Rendered, Error> {
+        if self.deferred.is_empty() && self.progress.bytes == 0 && out.is_empty() {
+            std::mem::swap(out, &mut self.bytes);
+            return Ok(Rendered::All);
+        }
+        let mut at = self.progress;
+        at.command_at = None;
+        while let Some(deferred) = self.deferred.get(at.deferred) {
+            if out.len() >= len_max {
+                self.progress = at;
+                return Ok(Rendered::Part);
+            }
+            if at.entries.is_none() {
+                if at.bytes <= deferred.command.start {
+                    out.extend_from_slice(&self.bytes[at.bytes..deferred.command.start]);
+                    at.bytes = deferred.command.start;
+                    at.command_at = Some(out.len());
+                }
+                out.extend_from_slice(&self.bytes[at.bytes..deferred.at]);
+                at.bytes = deferred.at;
+                if !deferred.is_single {
+                    encode::header(out, b'*', deferred.entries.len());
+                }
+            }
+            let done = at.entries.unwrap_or(0);
+            match deferred.render(done, out, len_max) {
+                Ok(count) if deferred.is_complete(done + count) => {
+                    at.entries = None;
+                    at.deferred += 1;
+                }
+                Ok(count) => at.entries = Some(done + count),
+                Err(error) => {
+                    let Some(command_at) = at.command_at else {
+                        return Err(error);
+                    };
+                    out.truncate(command_at);
+                    encode::error(out, Refusal::from(error).text());
+                    at.bytes = deferred.command.end;
+                    at.entries = None;
+                    let command = deferred.command.clone();
+                    let rest = self.deferred[at.deferred..].iter();
+                    at.deferred += rest.take_while(|it| it.command == command).count();
+                }
+            }
+        }
+        out.extend_from_slice(&self.bytes[at.bytes..]);
+        self.clear();
+        Ok(Rendered::All)
+    }
+
+    /// Empties the reply; its buffer stays.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.deferred.clear();
+        self.progress = Progress::default();
+    }
+}
+
+impl Deferred {
+    fn is_complete(&self, rendered: usize) -> bool {
+        rendered
+            >= if self.is_single {
+                1
+            } else {
+                self.entries.len()
+            }
+    }
+
+    /// Renders entries from the given index on; returns how many.
+    fn render(&self, from: usize, out: &mut Vec<u8>, len_max: usize) -> Result<usize, Error> {
+        let mut count = 0;
+        if self.is_complete(from) {
+            return Ok(0);
+        }
+        self.entries.visit(from, &mut |id, fields| {
+            entry(out, id, fields, self.protocol);
+            count += 1;
+            let is_done = self.is_single || out.len() >= len_max;
+            if is_done {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        Ok(count)
+    }
+}
+
+/// `[id, [field, value, ...]]`
+fn entry(out: &mut Vec<u8>, id: EntryId, fields: Option<Fields<'_>>, protocol: Protocol) {
+    encode::header(out, b'*', 2);
+    encode::id(out, id);
+    match (fields, protocol) {
+        (Some(fields), _) => {
+            encode::header(out, b'*', fields.len());
+            for field in fields {
+                encode::bulk(out, field);
+            }
+        }
+        (None, Protocol::Resp2) => out.extend_from_slice(b"*-1\r\n"),
+        (None, Protocol::Resp3) => out.extend_from_slice(b"_\r\n"),
+    }
+}
+
+/// The commands' side: one function for each kind of reply.
 impl Reply {
     /// The version that is being written.
     pub(crate) fn protocol(&self) -> Protocol {
@@ -185,6 +381,7 @@ impl Reply {
             entries,
             is_single,
             protocol,
+            command: at..at,
         });
     }
 }

@@ -2,18 +2,34 @@
 
 use std::collections::HashMap;
 
-use crate::client::{Clients, Slot};
 use alluvium_engine::Batch;
+use alluvium_engine::limits::DATABASES;
 
-/// Watched keys of all databases.
-#[derive(Default)]
+use crate::client::{Clients, Slot};
+
+/// Watched keys by database.
 pub(crate) struct Watches {
-    by_key: HashMap<(u8, Vec<u8>), Vec<Slot>>,
+    by_key: Vec<HashMap<Vec<u8>, Vec<Slot>>>,
+    keys: usize,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self {
+            by_key: (0..DATABASES).map(|_| HashMap::new()).collect(),
+            keys: 0,
+        }
+    }
 }
 
 impl Watches {
     pub(crate) fn watch(&mut self, clients: &mut Clients, slot: Slot, db: u8, key: &[u8]) {
-        let slots = self.by_key.entry((db, key.to_vec())).or_default();
+        let slots = self.by_key[usize::from(db)]
+            .entry(key.to_vec())
+            .or_insert_with(|| {
+                self.keys += 1;
+                Vec::new()
+            });
         if !slots.contains(&slot) {
             slots.push(slot);
             clients.at_mut(slot).watched.push((db, key.to_vec()));
@@ -24,11 +40,13 @@ impl Watches {
     pub(crate) fn forget(&mut self, clients: &mut Clients, slot: Slot) {
         let client = clients.at_mut(slot);
         client.is_dirty = false;
-        for watched in std::mem::take(&mut client.watched) {
-            if let Some(slots) = self.by_key.get_mut(&watched) {
+        for (db, key) in std::mem::take(&mut client.watched) {
+            let keys = &mut self.by_key[usize::from(db)];
+            if let Some(slots) = keys.get_mut(&key) {
                 slots.retain(|known| *known != slot);
                 if slots.is_empty() {
-                    self.by_key.remove(&watched);
+                    keys.remove(&key);
+                    self.keys -= 1;
                 }
             }
         }
@@ -36,25 +54,25 @@ impl Watches {
 
     /// A key changed.
     pub(crate) fn touched(&self, clients: &mut Clients, db: u8, key: &[u8]) {
-        if self.by_key.is_empty() {
+        if self.keys == 0 {
             return;
         }
-        for slot in self.by_key.get(&(db, key.to_vec())).into_iter().flatten() {
-            clients.at_mut(*slot).is_dirty = true;
+        if let Some(slots) = self.by_key[usize::from(db)].get(key) {
+            mark_dirty(clients, slots);
         }
     }
 
-    /// All keys of some databases are about to go.
+    /// All keys of some databases are about to go: those that exist are touched.
     pub(crate) fn all_touched(
         &self,
         clients: &mut Clients,
         batch: &mut Batch<'_>,
         is_concerned: impl Fn(u8) -> bool,
     ) {
-        for ((db, key), slots) in &self.by_key {
-            if is_concerned(*db) && batch.exists(*db, key) {
-                for slot in slots {
-                    clients.at_mut(*slot).is_dirty = true;
+        for db in (0..DATABASES).filter(|db| is_concerned(*db)) {
+            for (key, slots) in &self.by_key[usize::from(db)] {
+                if batch.exists(db, key) {
+                    mark_dirty(clients, slots);
                 }
             }
         }
@@ -62,11 +80,10 @@ impl Watches {
 
     /// Two databases are about to change places: a key that is in neither is not touched.
     pub(crate) fn all_swapped(&self, clients: &mut Clients, batch: &mut Batch<'_>, a: u8, b: u8) {
-        for ((db, key), slots) in &self.by_key {
-            let is_concerned = *db == a || *db == b;
-            if is_concerned && (batch.exists(a, key) || batch.exists(b, key)) {
-                for slot in slots {
-                    clients.at_mut(*slot).is_dirty = true;
+        for db in [a, b] {
+            for (key, slots) in &self.by_key[usize::from(db)] {
+                if batch.exists(a, key) || batch.exists(b, key) {
+                    mark_dirty(clients, slots);
                 }
             }
         }
@@ -74,6 +91,12 @@ impl Watches {
 
     /// Number of keys under watch.
     pub(crate) fn len(&self) -> usize {
-        self.by_key.len()
+        self.keys
+    }
+}
+
+fn mark_dirty(clients: &mut Clients, slots: &[Slot]) {
+    for slot in slots {
+        clients.at_mut(*slot).is_dirty = true;
     }
 }

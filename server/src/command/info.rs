@@ -166,7 +166,9 @@ fn clients(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
         .clients
         .iter()
         .filter_map(|client| client.blocked.as_ref());
-    let timed = timed.filter(|block| block.deadline_ms.is_some()).count();
+    let timed = timed
+        .filter(|block| block.block.deadline_ms.is_some())
+        .count();
     let input = hub
         .clients
         .iter()

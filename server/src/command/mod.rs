@@ -40,8 +40,11 @@ mod xinfo;
 
 pub(crate) use table::{Command, Table};
 
+use std::sync::Arc;
+
 use crate::Server;
 use crate::client::{Client, Slot};
+use crate::execute::Stopwatch;
 use crate::hub::Hub;
 use crate::keyspace_events::EventClasses;
 use crate::refusal::Refusal;
@@ -74,6 +77,11 @@ pub(crate) mod flag {
     pub(crate) const NOT_QUEUED: u32 = 1 << 18;
     /// Allowed to a RESP2 client that is subscribed.
     pub(crate) const WHILE_SUBSCRIBED: u32 = 1 << 19;
+
+    /// Refused unless `enable-debug-command` allows it.
+    pub(crate) const PROTECTED: u32 = 1 << 20;
+    /// Runs what was queued: EXEC.
+    pub(crate) const EXECUTES: u32 = 1 << 21;
 
     /// The flags that COMMAND INFO shows, with their names, in its order.
     pub(crate) const NAMES: &[(u32, &str)] = &[
@@ -240,7 +248,7 @@ pub(crate) struct Ctx<'a, 'e> {
     /// What the connections share.
     pub(crate) hub: &'a mut Hub,
     pub(crate) reply: &'a mut Reply,
-    pub(crate) server: &'a Server,
+    pub(crate) server: &'a Arc<Server>,
     /// The command being run (the subcommand, if it is one).
     pub(crate) command: &'static Command,
     /// Who runs it.
@@ -249,6 +257,7 @@ pub(crate) struct Ctx<'a, 'e> {
     pub(crate) in_exec: bool,
     /// True when a blocked command runs again.
     pub(crate) is_wake: bool,
+    pub(crate) stopwatch: &'a mut Stopwatch,
 }
 
 impl Ctx<'_, '_> {
@@ -315,6 +324,13 @@ impl Ctx<'_, '_> {
         } = &mut *self.hub;
         watches.all_swapped(clients, self.batch, a, b);
         waiters.all_ready(|db| db == a || db == b);
+    }
+
+    /// Tells everyone about the keys that were found expired.
+    pub(crate) fn announce_expired(&mut self) {
+        for (db, key) in self.batch.take_expired() {
+            self.hub.expired(db, &key);
+        }
     }
 
     /// Publishes a keyspace event, if `notify-keyspace-events` asks for its class.

@@ -16,7 +16,6 @@ use alluvium_engine::{Recovery, SyncPolicy, limits};
 
 pub(crate) use table::TABLE;
 pub(crate) use value::{Complaint, Form, Value};
-#[expect(unused_imports, reason = "removed as the parts come together")]
 pub(crate) use value::{escape, quote};
 
 /// Whose `DEBUG` is obeyed.
@@ -154,7 +153,7 @@ impl Default for Config {
                     soft_seconds: 60,
                 },
             ],
-            dir: PathBuf::from("."),
+            dir: PathBuf::from("alluvium-data"),
             appendfsync: SyncPolicy::Always,
             segment_size: limits::SEGMENT_SIZE_DEFAULT,
             checkpoint_interval: 64 << 20,
@@ -238,6 +237,15 @@ impl Parameter {
     /// Whether setting it changes nothing but what `CONFIG GET` shows.
     pub(crate) fn has_no_effect(&self) -> bool {
         matches!(self.slot, Slot::Kept(_))
+    }
+
+    /// Whether there is only one value that it takes.
+    pub(crate) fn has_one_value(&self) -> bool {
+        match self.form {
+            Form::Number { min, max } | Form::Memory { min, max } => min == max,
+            Form::Choice(names) => names.len() == 1,
+            Form::Flag | Form::Text | Form::Words => false,
+        }
     }
 
     /// The current value.

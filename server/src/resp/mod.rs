@@ -1,5 +1,6 @@
 //! The wire protocol: requests in, replies out. No I/O and no state of the broker.
 
+pub(crate) mod decode;
 pub(crate) mod encode;
 
 /// The protocol version that a client speaks.

@@ -1,0 +1,492 @@
+//! One hop to the engine: requests of a connection run under the engine's lock, one after the other.
+//!
+//! A [`Turn`] holds the engine's lock and the hub's. Each request is looked up, checked in the order
+//! in which Redis checks (known, arity, authentication, MULTI, subscribed, paused), and run, queued
+//! or refused. Behind each command its frame is closed, keys found expired are announced, and
+//! waiters whose keys became ready run, in the order in which they blocked. What the replies depend
+//! on is collected; the connection waits for it when the locks are free again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alluvium_engine::{Batch, Lsn};
+use parking_lot::MutexGuard;
+
+use crate::Server;
+use crate::client::{Blocked, ReplyMode, Slot};
+use crate::command::{Block, Command, Ctx, Flow, Outside, Table, flag};
+use crate::hub::Hub;
+use crate::parameters::DebugCommand;
+use crate::refusal::Refusal;
+use crate::reply::{Mark, Reply};
+use crate::resp::Protocol;
+use crate::resp::decode::Decoder;
+
+/// Requests that run before the locks are given to others.
+const REQUESTS_MAX: usize = 256;
+/// Arguments of most commands fit; more are collected on the heap.
+const ARGUMENTS_AT_HAND: usize = 32;
+/// Bytes of an unknown command's name, and of its arguments in all, that the refusal quotes.
+const QUOTED_MAX: usize = 128;
+
+/// Why a connection's requests do not go on at once.
+pub(crate) enum Stop {
+    /// All that was decoded ran, or the locks are due for others.
+    Pause,
+    /// The client waits, for ever or for some time.
+    Blocked(Option<Duration>),
+    /// CLIENT PAUSE holds the next request back for that long.
+    HeldBack(Duration),
+    /// The rest of the command runs without the locks.
+    Outside(Outside),
+    /// The connection ends when the replies are written.
+    Close,
+}
+
+/// The time of a turn: one reading of the clock a command.
+pub(crate) struct Stopwatch {
+    began: Instant,
+    began_ms: u64,
+    last: Instant,
+}
+
+impl Stopwatch {
+    fn start(now_ms: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            began_ms: now_ms,
+            last: now,
+        }
+    }
+
+    /// The last reading.
+    pub(crate) fn last(&self) -> Instant {
+        self.last
+    }
+
+    /// Wall-clock time of the last reading.
+    pub(crate) fn wall(&self) -> Duration {
+        Duration::from_millis(self.began_ms) + (self.last - self.began)
+    }
+
+    fn wall_ms(&self) -> u64 {
+        u64::try_from(self.wall().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Reads the clock; the time since an earlier reading.
+    fn since(&mut self, earlier: Instant) -> Duration {
+        self.last = Instant::now();
+        self.last - earlier
+    }
+}
+
+/// See the module's description.
+pub(crate) struct Turn<'s> {
+    server: &'s Arc<Server>,
+    // Fields are dropped in this order: the locks in the reverse order of taking them.
+    hub: MutexGuard<'s, Hub>,
+    batch: Batch<'s>,
+    stopwatch: Stopwatch,
+    depends: Lsn,
+}
+
+/// What becomes of a request.
+enum Admission {
+    Run(&'static Command),
+    Queue(&'static Command),
+    HoldBack(Duration),
+    Refuse(Refusal, Option<&'static Command>),
+}
+
+impl<'s> Turn<'s> {
+    pub(crate) fn begin(server: &'s Arc<Server>) -> Self {
+        let batch = server.engine.lock();
+        let hub = server.hub.lock();
+        let stopwatch = Stopwatch::start(batch.now_ms());
+        Self {
+            server,
+            hub,
+            batch,
+            stopwatch,
+            depends: Lsn::ZERO,
+        }
+    }
+
+    /// What the replies so far depend on.
+    pub(crate) fn depends(&self) -> Lsn {
+        self.depends
+    }
+
+    pub(crate) fn batch(&mut self) -> &mut Batch<'s> {
+        &mut self.batch
+    }
+
+    pub(crate) fn hub(&mut self) -> &mut Hub {
+        &mut self.hub
+    }
+
+    /// Runs decoded requests of a client.
+    pub(crate) fn run(
+        &mut self,
+        slot: Slot,
+        decoder: &mut Decoder,
+        input: &[u8],
+        reply: &mut Reply,
+    ) -> Stop {
+        self.collect_outbox(slot, reply);
+        let mut at_hand: [&[u8]; ARGUMENTS_AT_HAND] = [b""; ARGUMENTS_AT_HAND];
+        for _ in 0..REQUESTS_MAX {
+            let Some(spans) = decoder.take() else { break };
+            let many: Vec<&[u8]>;
+            let args = if let Some(few) = at_hand.get_mut(..spans.len()) {
+                for (arg, span) in few.iter_mut().zip(spans) {
+                    *arg = &input[span.clone()];
+                }
+                &*few
+            } else {
+                many = spans.iter().map(|span| &input[span.clone()]).collect();
+                &many
+            };
+            let stop = self.request(slot, args, reply);
+            self.collect_outbox(slot, reply);
+            match stop {
+                None => {}
+                Some(Stop::HeldBack(duration)) => {
+                    decoder.put_back();
+                    return Stop::HeldBack(duration);
+                }
+                Some(stop) => return stop,
+            }
+        }
+        Stop::Pause
+    }
+
+    /// Messages for the client itself follow the reply of the command that sent them.
+    fn collect_outbox(&mut self, slot: Slot, reply: &mut Reply) {
+        let outbox = &mut self.hub.clients.at_mut(slot).outbox;
+        if !outbox.reply.is_empty() {
+            reply.append(&mut outbox.reply);
+            self.depends = self.depends.max(outbox.depends);
+        }
+    }
+
+    fn request(&mut self, slot: Slot, args: &[&[u8]], reply: &mut Reply) -> Option<Stop> {
+        let now_ms = self.stopwatch.wall_ms();
+        let client = self.hub.clients.at_mut(slot);
+        client.active_ms = now_ms;
+        client.commands += 1;
+        if client.reply_mode == ReplyMode::SkipNext {
+            client.reply_mode = ReplyMode::Skip;
+        }
+        reply.set_protocol(client.protocol);
+        let mark = reply.mark();
+        let stop = match self.admit(slot, args, now_ms) {
+            Admission::HoldBack(duration) => return Some(Stop::HeldBack(duration)),
+            Admission::Run(command) => self.call(command, slot, args, reply),
+            Admission::Queue(command) => {
+                self.queue(command, slot, args, reply);
+                None
+            }
+            Admission::Refuse(refusal, command) => {
+                self.reject(slot, &refusal, command, reply);
+                None
+            }
+        };
+        let client = self.hub.clients.at_mut(slot);
+        if client.is_silent() {
+            reply.rewind(mark);
+        }
+        reply.end_command(mark);
+        if client.closes_after_reply {
+            Some(Stop::Close)
+        } else {
+            stop
+        }
+    }
+
+    /// Runs a command on the engine, and whatever waited for what it did.
+    fn call(
+        &mut self,
+        command: &'static Command,
+        slot: Slot,
+        args: &[&[u8]],
+        reply: &mut Reply,
+    ) -> Option<Stop> {
+        let now_ms = self.stopwatch.wall_ms();
+        self.batch.set_now(now_ms);
+        self.hub.clients.at_mut(slot).last_command = Some(command);
+        let mut ctx = self.context(command, slot, reply);
+        let flow = invoke(&mut ctx, args);
+        let lsn = self.finish_command();
+        self.depends = self.depends.max(lsn);
+        let stop = match flow {
+            Flow::Done => None,
+            Flow::Block(block) => Some(self.block(command, slot, block, now_ms)),
+            Flow::Outside(work) => Some(Stop::Outside(work)),
+        };
+        self.serve_waiters();
+        stop
+    }
+
+    fn context<'a>(
+        &'a mut self,
+        command: &'static Command,
+        slot: Slot,
+        reply: &'a mut Reply,
+    ) -> Ctx<'a, 's> {
+        Ctx {
+            batch: &mut self.batch,
+            hub: &mut self.hub,
+            reply,
+            server: self.server,
+            command,
+            slot,
+            in_exec: false,
+            is_wake: false,
+            stopwatch: &mut self.stopwatch,
+        }
+    }
+
+    fn block(&mut self, command: &'static Command, slot: Slot, block: Block, now_ms: u64) -> Stop {
+        self.hub.waiters.insert(slot, &block);
+        let client = self.hub.clients.at_mut(slot);
+        client.blocked = Some(Blocked { block, command });
+        Stop::Blocked(client.time_left(now_ms))
+    }
+
+    /// Closes a command's frame; returns what its reply depends on.
+    pub(crate) fn finish_command(&mut self) -> Lsn {
+        let hub = &mut *self.hub;
+        for (db, key) in self.batch.take_expired() {
+            hub.expired(db, &key);
+        }
+        let lsn = self.batch.end_command();
+        hub.dispatch_posted(lsn);
+        lsn
+    }
+
+    /// Runs the commands that wait for keys that became ready.
+    pub(crate) fn serve_waiters(&mut self) {
+        while self.hub.waiters.has_ready() {
+            for slot in self.hub.waiters.next_ready().unwrap_or_default() {
+                self.wake(slot);
+            }
+        }
+    }
+
+    /// Runs a waiting command again. One that finds nothing keeps waiting, in its place.
+    fn wake(&mut self, slot: Slot) {
+        let client = self.hub.clients.at_mut(slot);
+        let Some(blocked) = client.blocked.take() else {
+            return;
+        };
+        let mut reply = std::mem::take(&mut client.outbox.reply);
+        reply.set_protocol(client.protocol);
+        let mark = reply.mark();
+        let args: Vec<&[u8]> = blocked.block.command.iter().map(Vec::as_slice).collect();
+        let mut ctx = self.context(blocked.command, slot, &mut reply);
+        ctx.is_wake = true;
+        let flow = invoke(&mut ctx, &args);
+        let lsn = self.finish_command();
+        let hub = &mut *self.hub;
+        let client = hub.clients.at_mut(slot);
+        if let Flow::Block(_) = flow {
+            client.blocked = Some(blocked);
+        } else {
+            hub.waiters.remove(slot, &blocked.block);
+            if client.is_silent() {
+                reply.rewind(mark);
+            }
+            reply.end_command(mark);
+            client.outbox.depends = client.outbox.depends.max(lsn);
+            client.signal.wake();
+        }
+        reply.append(&mut client.outbox.reply);
+        client.outbox.reply = reply;
+    }
+
+    fn admit(&mut self, slot: Slot, args: &[&[u8]], now_ms: u64) -> Admission {
+        let command = match find(args) {
+            Ok(command) => command,
+            Err(refusal) => return Admission::Refuse(refusal, None),
+        };
+        let client = self.hub.clients.at(slot);
+        let spec = command.spec;
+        if !command.accepts(args.len()) {
+            let refusal = Refusal::wrong_arity(command.full_name());
+            return Admission::Refuse(refusal, Some(command));
+        }
+        if !client.is_authenticated && !spec.has(flag::NO_AUTH) {
+            return Admission::Refuse(Refusal::NO_AUTH, Some(command));
+        }
+        if spec.has(flag::PROTECTED) && !self.is_debug_allowed(slot) {
+            return Admission::Refuse(DEBUG_REFUSED, Some(command));
+        }
+        let in_multi = client.transaction.is_some();
+        if in_multi && spec.has(flag::NO_MULTI) {
+            let refusal = Refusal::new("ERR Command not allowed inside a transaction");
+            return Admission::Refuse(refusal, Some(command));
+        }
+        if client.is_subscribed()
+            && client.protocol == Protocol::Resp2
+            && !spec.has(flag::WHILE_SUBSCRIBED)
+        {
+            return Admission::Refuse(while_subscribed(command), Some(command));
+        }
+        if let Some(duration) = self.held_back(slot, command, now_ms) {
+            return Admission::HoldBack(duration);
+        }
+        if in_multi && !spec.has(flag::NOT_QUEUED) {
+            return Admission::Queue(command);
+        }
+        Admission::Run(command)
+    }
+
+    /// How long CLIENT PAUSE keeps a command from running.
+    fn held_back(&mut self, slot: Slot, command: &Command, now_ms: u64) -> Option<Duration> {
+        let pause = self.hub.pause?;
+        if pause.until_ms <= now_ms {
+            self.hub.pause = None;
+            return None;
+        }
+        let changes = |command: &Command| command.spec.has(flag::WRITE | flag::MAY_REPLICATE);
+        let transaction = self.hub.clients.at(slot).transaction.as_ref();
+        let is_held_back = !pause.writes_only
+            || transaction.is_none() && changes(command)
+            || command.spec.has(flag::EXECUTES)
+                && transaction
+                    .is_some_and(|it| it.queued.iter().any(|(queued, _)| changes(queued)));
+        is_held_back.then(|| Duration::from_millis(pause.until_ms - now_ms))
+    }
+
+    fn is_debug_allowed(&self, slot: Slot) -> bool {
+        match self.hub.config.enable_debug_command {
+            DebugCommand::Yes => true,
+            DebugCommand::Local => self.hub.clients.at(slot).address.ip().is_loopback(),
+            DebugCommand::No => false,
+        }
+    }
+
+    fn queue(&mut self, command: &'static Command, slot: Slot, args: &[&[u8]], reply: &mut Reply) {
+        let limit = self.hub.config.client_query_buffer_limit;
+        let client = self.hub.clients.at_mut(slot);
+        let transaction = client.transaction.get_or_insert_default();
+        let bytes: usize = args.iter().map(|arg| arg.len()).sum();
+        if (transaction.bytes + bytes) as u64 > limit {
+            let refusal = Refusal::new("ERR the transaction is larger than a query buffer may be");
+            self.reject(slot, &refusal, Some(command), reply);
+            return;
+        }
+        transaction.bytes += bytes;
+        if !transaction.is_broken {
+            let args = args.iter().map(|arg| arg.to_vec()).collect();
+            transaction.queued.push((command, args));
+        }
+        reply.simple("QUEUED");
+    }
+
+    /// Refuses a request that did not run; a transaction that it was meant for is broken.
+    fn reject(
+        &mut self,
+        slot: Slot,
+        refusal: &Refusal,
+        command: Option<&'static Command>,
+        reply: &mut Reply,
+    ) {
+        let hub = &mut *self.hub;
+        if let Some(transaction) = &mut hub.clients.at_mut(slot).transaction {
+            transaction.is_broken = true;
+        }
+        hub.stats.count_error(refusal);
+        if let Some(command) = command {
+            hub.stats.commands[command.index()].rejected += 1;
+        }
+        reply.error(refusal);
+    }
+}
+
+const DEBUG_REFUSED: Refusal = Refusal::new(
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
+     can run it from a local connection, otherwise you need to set this option in the \
+     configuration file, and then restart the server.",
+);
+
+fn while_subscribed(command: &Command) -> Refusal {
+    Refusal::format(format_args!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+         allowed in this context",
+        command.full_name()
+    ))
+}
+
+/// The command, or subcommand, that a request means.
+pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Refusal> {
+    let table = Table::shared();
+    let command = table.find(args[0]).ok_or_else(|| unknown(args))?;
+    match args {
+        [_, sub, ..] if !command.spec.subcommands.is_empty() => {
+            table.find_sub(command, sub).ok_or_else(|| {
+                let name = command.spec.name.to_ascii_uppercase();
+                let sub = &sub[..sub.len().min(QUOTED_MAX)];
+                let help = format!("'. Try {name} HELP.");
+                Refusal::quoting(&[b"ERR unknown subcommand '", sub, help.as_bytes()])
+            })
+        }
+        _ => Ok(command),
+    }
+}
+
+fn unknown(args: &[&[u8]]) -> Refusal {
+    let cut = |text: &[u8], len_max: usize| text[..text.len().min(len_max)].to_vec();
+    let mut quoted = Vec::new();
+    for arg in &args[1..] {
+        if quoted.len() >= QUOTED_MAX {
+            break;
+        }
+        let room = QUOTED_MAX - quoted.len();
+        quoted.push(b'\'');
+        quoted.extend(cut(arg, room));
+        quoted.extend_from_slice(b"' ");
+    }
+    let name = cut(args[0], QUOTED_MAX);
+    let parts: [&[u8]; 4] = [
+        b"ERR unknown command '",
+        &name,
+        b"', with args beginning with: ",
+        &quoted,
+    ];
+    Refusal::quoting(&parts)
+}
+
+/// Runs a handler: its refusal becomes the reply, and its call is counted.
+pub(crate) fn invoke(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Flow {
+    let mark = ctx.reply.mark();
+    let began = ctx.stopwatch.last();
+    if !ctx.hub.monitors.is_empty() && !ctx.is_wake {
+        crate::feed::monitors(ctx, args);
+    }
+    let result = (ctx.command.spec.handler)(ctx, args);
+    let is_failed = result.is_err();
+    let flow = result.unwrap_or_else(|refusal| refuse(ctx, mark, &refusal));
+    let flow = match flow {
+        Flow::Outside(_) if ctx.in_exec => {
+            let refusal = Refusal::new("ERR Command not allowed inside a transaction");
+            refuse(ctx, mark, &refusal)
+        }
+        flow => flow,
+    };
+    let took = ctx.stopwatch.since(began);
+    if !matches!(flow, Flow::Block(_)) {
+        ctx.hub.stats.count_call(ctx.command, took, is_failed);
+        crate::feed::slow(ctx, args, took);
+    }
+    flow
+}
+
+fn refuse(ctx: &mut Ctx<'_, '_>, mark: Mark, refusal: &Refusal) -> Flow {
+    ctx.reply.rewind(mark);
+    ctx.reply.error(refusal);
+    ctx.hub.stats.count_error(refusal);
+    Flow::Done
+}

@@ -1,0 +1,381 @@
+//! Starting: check, bind, open the engine, say what was found; and a broker inside another program.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use alluvium_engine::{Engine, Options, SyncPolicy};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+
+use crate::broker::{RunError, run};
+use crate::log;
+use crate::parameters::Config;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It would be open to everyone.
+    #[error(
+        "{address} can be reached from other machines, and there is no password: set requirepass, \
+         or protected-mode no if the network is trusted"
+    )]
+    Unprotected {
+        /// The address that was to be listened on.
+        address: String,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("cannot open the data directory {dir}: {source}")]
+    Open {
+        /// The directory.
+        dir: PathBuf,
+        /// The cause.
+        source: alluvium_engine::Error,
+    },
+    /// The log file or the process number cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Threads or the network cannot be had.
+    #[error("the operating system: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A broker that is about to serve.
+pub struct Prepared {
+    listeners: Vec<TcpListener>,
+    engine: Engine,
+    config: Config,
+}
+
+impl Prepared {
+    /// Binds first and opens the engine then, so that a second broker on the same port leaves the
+    /// data alone.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub fn new(mut config: Config) -> Result<Self, StartError> {
+        let (level, logfile) = (config.loglevel, config.logfile.clone());
+        log::set_up(level, &logfile).map_err(|source| StartError::Write {
+            path: logfile,
+            source,
+        })?;
+        let listeners = listen(&config)?;
+        if let Ok(dir) = std::path::absolute(&config.dir) {
+            config.dir = dir;
+        }
+        let engine = open(&config)?;
+        write_pidfile(&config)?;
+        let prepared = Self {
+            listeners,
+            engine,
+            config,
+        };
+        prepared.announce();
+        Ok(prepared)
+    }
+
+    /// Where the broker listens.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
+    }
+
+    /// Serves until `shutdown` completes or the command SHUTDOWN comes.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let pidfile = self.config.pidfile.clone();
+        let result = run(self.listeners, self.engine, self.config, shutdown).await;
+        if !pidfile.as_os_str().is_empty() {
+            // The file says that a process runs; one that is left behind does no harm.
+            let _ = std::fs::remove_file(pidfile);
+        }
+        match &result {
+            Ok(()) => log::notice(format_args!("all is synced; good bye")),
+            Err(error) => log::warning(format_args!("ended: {error}")),
+        }
+        result
+    }
+
+    fn announce(&self) {
+        let report = self.engine.recovery();
+        let took = report.duration;
+        let dir = self.config.dir.display();
+        log::notice(format_args!("{}, data in {dir}", crate::config::version()));
+        log::notice(format_args!(
+            "recovered {} streams with {} entries in {took:.1?}: {}, then {} frames ({}) of the log",
+            report.streams,
+            report.entries,
+            report
+                .checkpoint
+                .map_or("no checkpoint".to_owned(), |at| format!("checkpoint {at}")),
+            report.frames,
+            Bytes(report.bytes),
+        ));
+        if report.torn_bytes > 0 {
+            log::notice(format_args!(
+                "cut a torn tail of {} that had never been acknowledged as durable",
+                Bytes(report.torn_bytes)
+            ));
+        }
+        for path in &report.unknown_files {
+            log::warning(format_args!(
+                "left alone: {}, which is not ours",
+                path.display()
+            ));
+        }
+        for path in &report.damaged_checkpoints {
+            log::warning(format_args!(
+                "a damaged checkpoint was not used: {}",
+                path.display()
+            ));
+        }
+        for loss in &report.losses {
+            log::warning(format_args!(
+                "lost: {} of {} at offset {}",
+                Bytes(loss.len),
+                loss.path.display(),
+                loss.offset
+            ));
+        }
+        log::notice(format_args!(
+            "durability: {}",
+            durability(self.config.appendfsync)
+        ));
+        for address in self.addresses() {
+            log::notice(format_args!("listening on {address}"));
+        }
+    }
+}
+
+fn durability(policy: SyncPolicy) -> &'static str {
+    match policy {
+        SyncPolicy::Always => "always: a reply leaves when all that it depends on is on the disk",
+        SyncPolicy::EverySecond => {
+            "everysec: a reply leaves when it is written; a power cut may take the last second"
+        }
+        SyncPolicy::Never => {
+            "no: a reply leaves when it is written; the kernel decides when it is on the disk"
+        }
+    }
+}
+
+/// A number of bytes for people.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ 0..=9_999 => write!(f, "{bytes} bytes"),
+            bytes @ ..=9_999_999 => write!(f, "{} KB", bytes / 1000),
+            bytes => write!(f, "{} MB", bytes / 1_000_000),
+        }
+    }
+}
+
+fn open(config: &Config) -> Result<Engine, StartError> {
+    let mut options = Options::default();
+    options.sync_policy = config.appendfsync;
+    options.segment_size = config.segment_size;
+    options.node_entries_max = config.stream_node_max_entries;
+    options.recovery = config.recovery;
+    Engine::open(&config.dir, options).map_err(|source| StartError::Open {
+        dir: config.dir.clone(),
+        source,
+    })
+}
+
+fn listen(config: &Config) -> Result<Vec<TcpListener>, StartError> {
+    let mut listeners = Vec::new();
+    for name in &config.bind {
+        let (name, is_optional) = match name.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (name.as_str(), false),
+        };
+        for address in resolve(name, config.port)? {
+            let is_public = !address.ip().is_loopback();
+            if is_public && config.protected_mode && config.requirepass.is_empty() {
+                return Err(StartError::Unprotected {
+                    address: address.to_string(),
+                });
+            }
+            match listen_on(address, config.tcp_backlog) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if is_optional && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+                Err(source) => {
+                    return Err(StartError::Bind {
+                        address: address.to_string(),
+                        source,
+                    });
+                }
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// Addresses of a name as `bind` takes it; `*` and `::*` are all addresses.
+fn resolve(name: &str, port: u16) -> Result<Vec<SocketAddr>, StartError> {
+    let ip = match name {
+        "*" => Ok(IpAddr::from([0, 0, 0, 0])),
+        "::*" => Ok(IpAddr::from([0_u16; 8])),
+        name => name.parse(),
+    };
+    if let Ok(ip) = ip {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let addresses = (name, port)
+        .to_socket_addrs()
+        .map_err(|source| StartError::Bind {
+            address: name.to_owned(),
+            source,
+        })?;
+    Ok(addresses.collect())
+}
+
+fn listen_on(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+fn write_pidfile(config: &Config) -> Result<(), StartError> {
+    if config.pidfile.as_os_str().is_empty() {
+        return Ok(());
+    }
+    std::fs::write(&config.pidfile, format!("{}\n", std::process::id())).map_err(|source| {
+        StartError::Write {
+            path: config.pidfile.clone(),
+            source,
+        }
+    })
+}
+
+/// The runtime on which a broker runs; `io-threads` says how many threads it has.
+///
+/// # Errors
+///
+/// The operating system gives no threads.
+pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.io_threads > 0 {
+        builder.worker_threads(usize::from(config.io_threads));
+    }
+    builder.thread_name("alluvium-io").enable_all().build()
+}
+
+/// A broker inside this process, on threads of its own.
+///
+/// # Examples
+///
+/// ```
+/// let dir = tempfile::tempdir()?;
+/// let mut config = alluvium::Config::default();
+/// config.dir = dir.path().into();
+/// config.port = 0;
+/// let broker = alluvium::Broker::start(config)?;
+/// let client = std::net::TcpStream::connect(broker.address())?;
+/// drop(client);
+/// broker.stop()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Broker {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), RunError>>,
+}
+
+impl Broker {
+    /// Starts a broker; it accepts connections when this returns.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let runtime = runtime(&config)?;
+        let prepared = {
+            let _guard = runtime.enter();
+            Prepared::new(config)?
+        };
+        let no_address = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let address = prepared
+            .addresses()
+            .first()
+            .copied()
+            .ok_or_else(no_address)?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("alluvium".to_owned())
+            .spawn(move || {
+                runtime.block_on(prepared.run(async {
+                    // A sender that was dropped ends the broker too.
+                    let _ = stopped.await;
+                }))
+            })?;
+        Ok(Self {
+            address,
+            stop,
+            thread,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends the broker in order, and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    pub fn stop(self) -> Result<(), RunError> {
+        // A broker that has ended already does not listen to the order.
+        let _ = self.stop.send(());
+        join(self.thread)
+    }
+
+    /// Waits for the broker to end by itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    pub fn wait(self) -> Result<(), RunError> {
+        join(self.thread)
+    }
+}
+
+fn join(thread: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
+    match thread.join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
