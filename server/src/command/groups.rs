@@ -280,12 +280,15 @@ fn xgroup_help(ctx: &mut Ctx<'_, '_>, _: &[&[u8]]) -> Result<Flow, Refusal> {
 
 fn xack(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let (db, key, group) = (ctx.db(), args[1], args[2]);
-    if ctx.look(key).is_none() || !ctx.batch.group_exists(db, key, group) {
-        ctx.reply.int(0);
-        return Ok(Flow::Done);
-    }
-    let ids = Ids::parse(&args[3..])?;
-    let acked = ctx.batch.ack(db, key, group, &ids)?;
+    let acked = match Ids::parse(&args[3..]) {
+        Ok(ids) => ctx.batch.ack(db, key, group, &ids)?,
+        // Without the group nothing is acknowledged, whatever the IDs are.
+        Err(refusal) if ctx.batch.group_exists(db, key, group) => return Err(refusal),
+        Err(_) => 0,
+    };
+    // Who acknowledged something has found the key.
+    let exists = acked > 0 || ctx.batch.exists(db, key);
+    ctx.looked(db, key, exists);
     ctx.reply.count(acked);
     Ok(Flow::Done)
 }

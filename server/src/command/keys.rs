@@ -216,7 +216,8 @@ impl Ctx<'_, '_> {
         exists
     }
 
-    fn looked(&mut self, db: u8, key: &[u8], exists: bool) {
+    /// Counts a key that was looked for in order to read it as found or missed.
+    pub(crate) fn looked(&mut self, db: u8, key: &[u8], exists: bool) {
         if exists {
             self.hub.stats.keyspace_hits += 1;
         } else {
@@ -291,8 +292,8 @@ fn rename_to(ctx: &mut Ctx<'_, '_>, args: &[&[u8]], replaces: bool) -> Result<bo
     }
     ctx.batch.rename(db, from, db, to)?;
     ctx.notify(EventClasses::NEW, "new", db, to);
-    ctx.gone(db, from);
     ctx.ready(db, to);
+    ctx.gone(db, from);
     ctx.notify(EventClasses::GENERIC, "rename_from", db, from);
     ctx.notify(EventClasses::GENERIC, "rename_to", db, to);
     Ok(true)
@@ -316,8 +317,8 @@ fn move_key(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     if is_moved {
         ctx.batch.rename(db, key, to_db, key)?;
         ctx.notify(EventClasses::NEW, "new", to_db, key);
-        ctx.gone(db, key);
         ctx.ready(to_db, key);
+        ctx.gone(db, key);
         ctx.notify(EventClasses::GENERIC, "move_from", db, key);
         ctx.notify(EventClasses::GENERIC, "move_to", to_db, key);
     }

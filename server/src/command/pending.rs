@@ -109,7 +109,7 @@ fn xpending(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         return summary(ctx, key, group);
     }
     let filter = parse_filter(args)?;
-    if ctx.look(key).is_none() {
+    if !ctx.look_for(key) {
         return Err(no_group(key, group));
     }
     let pending = ctx
@@ -128,7 +128,7 @@ fn xpending(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
 }
 
 fn summary(ctx: &mut Ctx<'_, '_>, key: &[u8], group: &[u8]) -> Result<Flow, Refusal> {
-    if ctx.look(key).is_none() {
+    if !ctx.look_for(key) {
         return Err(no_group(key, group));
     }
     let summary = ctx
@@ -220,7 +220,7 @@ fn xclaim(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         group: args[2],
         consumer: args[3],
     };
-    if ctx.look(key).is_none() || !ctx.batch.group_exists(db, key, member.group) {
+    if !ctx.look_for(key) || !ctx.batch.group_exists(db, key, member.group) {
         return Err(no_group(key, member.group));
     }
     let invalid = Refusal::new("ERR Invalid min-idle-time argument for XCLAIM");
@@ -259,7 +259,7 @@ fn xautoclaim(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         group: args[2],
         consumer: args[3],
     };
-    let exists = ctx.look(key).is_some();
+    let exists = ctx.look_for(key);
     let invalid = Refusal::new("ERR Invalid min-idle-time argument for XAUTOCLAIM");
     let min_idle_ms = at_least_zero(arg::int_or(args[4], invalid)?);
     let start = arg::interval_start(args[5])?;

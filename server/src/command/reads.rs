@@ -1,8 +1,8 @@
 //! Reading what comes next: XREAD and XREADGROUP, and when they wait.
 //!
 //! Both go over their streams twice. The first pass only checks, in the order in which Redis finds
-//! fault: key, group, ID. The second reads; arguments are parsed again there, which is cheaper than
-//! to keep them. A command that finds nothing blocks, with `$` replaced by the ID that it meant,
+//! fault: key, group, ID. The second reads; IDs are parsed again there, which is cheaper than to keep
+//! them. A command that finds nothing blocks, with `$` replaced by the ID that it meant,
 //! and runs again as a whole each time one of its keys may have become of interest.
 
 use alluvium_engine::{Deliver, Entries, EntryId, Error, History, Member, Range};
@@ -194,7 +194,7 @@ impl Verb {
 fn xread(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let request = Request::parse(args, Verb::Xread, ctx.batch.now_ms())?;
     for (key, id) in request.streams(args) {
-        ctx.look(key);
+        ctx.look_for(key);
         Verb::Xread.from(id)?;
     }
     let mut served = Vec::new();
@@ -240,12 +240,15 @@ fn xreadgroup(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let Some(member) = request.member else {
         return Err(Refusal::SYNTAX);
     };
-    let db = ctx.db();
-    for (key, id) in request.streams(args) {
-        if ctx.look(key).is_none() || !ctx.batch.group_exists(db, key, member.group) {
-            return Err(no_group(key, member.group));
+    // A single stream with a good ID needs no check ahead: delivering from it finds the rest out.
+    let is_simple = request.keys == 1 && Verb::Xreadgroup.from(args[request.keys_at + 1]).is_ok();
+    if !is_simple {
+        for (key, id) in request.streams(args) {
+            if !ctx.look_for(key) || !ctx.batch.group_exists(ctx.db(), key, member.group) {
+                return Err(no_group(key, member.group));
+            }
+            Verb::Xreadgroup.from(id)?;
         }
-        Verb::Xreadgroup.from(id)?;
     }
     let mut served = Vec::new();
     for (key, id) in request.streams(args) {
@@ -278,6 +281,7 @@ fn deliver(
             },
         ),
     };
+    ctx.looked(db, key, !matches!(delivery, Err(Error::NoSuchKey)));
     let delivery = delivery.map_err(|error| match error {
         Error::NoSuchKey | Error::NoSuchGroup => no_group(key, member.group),
         other => other.into(),
