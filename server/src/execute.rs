@@ -14,7 +14,7 @@ use parking_lot::MutexGuard;
 
 use crate::Server;
 use crate::client::{Blocked, ReplyMode, Slot};
-use crate::command::{Block, Command, Ctx, Flow, Outside, Table, flag};
+use crate::command::{Block, Command, Ctx, Flow, Outside, Table, flag, refusal_of_other_type};
 use crate::hub::Hub;
 use crate::parameters::DebugCommand;
 use crate::refusal::Refusal;
@@ -423,7 +423,9 @@ fn while_subscribed(command: &Command) -> Refusal {
 /// The command, or subcommand, that a request means.
 pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Refusal> {
     let table = Table::shared();
-    let command = table.find(args[0]).ok_or_else(|| unknown(args))?;
+    let command = table
+        .find(args[0])
+        .ok_or_else(|| refusal_of_other_type(args[0]).unwrap_or_else(|| unknown(args)))?;
     match args {
         [_, sub, ..] if !command.spec.subcommands.is_empty() => {
             table.find_sub(command, sub).ok_or_else(|| {

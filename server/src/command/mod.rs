@@ -38,6 +38,7 @@ mod table;
 mod transaction;
 mod xinfo;
 
+pub(crate) use others::refusal as refusal_of_other_type;
 pub(crate) use table::{Command, Table};
 
 use std::sync::Arc;
