@@ -287,3 +287,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,7 @@ impl Parts {
         let mut core = self.core_at(&mut found);
         let mut kept = checkpoints.older;
         if let Some((newest, bytes)) = checkpoints.newest {
-            self.restore(&mut core, &newest.path, &bytes)?;
+            restore(&mut core, &newest.path, &bytes)?;
             kept.insert(0, newest);
         }
         self.replay(&mut core, &found.runs, &mut report)?;
@@ -135,18 +135,6 @@ impl Parts {
             state: State::new(self.options.node_entries_max),
             log: Log::new(segments, found.end, prepare, progress),
         }
-    }
-
-    fn restore(&self, core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {
-        for section in checkpoint::sections(bytes) {
-            let restored = core.state.restore_part(section, &mut core.log);
-            restored.map_err(|what| Error::Corrupt {
-                path: path.to_owned(),
-                offset: (section.as_ptr().addr() - bytes.as_ptr().addr()) as u64,
-                what,
-            })?;
-        }
-        Ok(())
     }
 
     fn replay(
@@ -183,6 +171,18 @@ impl Parts {
         let unknown = entries.iter().filter(|entry| !is_known(&entry.name));
         Ok(unknown.map(|entry| self.dir.join(&entry.name)).collect())
     }
+}
+
+fn restore(core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {
+    for section in checkpoint::sections(bytes) {
+        let restored = core.state.restore_part(section, &mut core.log);
+        restored.map_err(|what| Error::Corrupt {
+            path: path.to_owned(),
+            offset: (section.as_ptr().addr() - bytes.as_ptr().addr()) as u64,
+            what,
+        })?;
+    }
+    Ok(())
 }
 
 impl Shared {

@@ -48,6 +48,10 @@ pub(crate) struct Prepare {
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, not one state"
+)]
 struct Wanted {
     /// Where the next segment starts; `None` while the log is closed.
     first: Option<Lsn>,

@@ -211,7 +211,7 @@ impl Reading {
             }
             segment.read_uncached(from, u64::MAX, &mut buffer)?;
             let bytes = Bytes {
-                bytes: &buffer,
+                raw: &buffer,
                 lsn: from,
                 identity: segment.identity(),
             };
@@ -287,7 +287,7 @@ impl Reading {
             }
             segment.read_uncached(segment.frames_lsn(), u64::MAX, &mut buffer)?;
             let later = Bytes {
-                bytes: &buffer,
+                raw: &buffer,
                 lsn: segment.frames_lsn(),
                 identity: segment.identity(),
             };
@@ -318,7 +318,7 @@ impl Reading {
         }
         let [from, to] = [accepted, end].map(|lsn| usize::try_from(lsn.since(bytes.lsn)));
         if let (Ok(from), Ok(to)) = (from, to) {
-            segment.overwrite(accepted, &bytes.bytes[from..to])?;
+            segment.overwrite(accepted, &bytes.raw[from..to])?;
         }
         segment.sync()
     }

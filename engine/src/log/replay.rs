@@ -72,7 +72,7 @@ fn is_followed_by(run: &SegmentRun, next: &SegmentRun) -> bool {
 
 fn part_at(segment: &Arc<Segment>, lsn: Lsn) -> Result<(u8, Part, usize)> {
     let bytes = Bytes {
-        bytes: segment.bytes(),
+        raw: segment.bytes(),
         lsn: segment.first_lsn(),
         identity: segment.identity(),
     };

@@ -9,7 +9,7 @@ use crate::format::frame::{self, Found, Frame};
 /// The bytes of a segment from `lsn` on.
 #[derive(Clone, Copy)]
 pub(crate) struct Bytes<'a> {
-    pub(crate) bytes: &'a [u8],
+    pub(crate) raw: &'a [u8],
     pub(crate) lsn: Lsn,
     pub(crate) identity: u64,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Run {
 impl<'a> Bytes<'a> {
     fn rest(self, lsn: Lsn) -> &'a [u8] {
         let skip = usize::try_from(lsn.since(self.lsn)).unwrap_or(usize::MAX);
-        self.bytes.get(skip..).unwrap_or_default()
+        self.raw.get(skip..).unwrap_or_default()
     }
 
     /// What begins at `lsn`.

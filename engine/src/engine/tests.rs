@@ -1,0 +1,631 @@
+//! The engine as a whole, on a simulated disk: what survives which end.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::storage::simulated::{Call, Fault, SimulatedClock, SimulatedStorage};
+use crate::storage::{Access, Storage};
+use crate::{
+    Batch, Cursor, Deliver, Engine, EntryId, Error, Lsn, Member, NewId, Options, Range, Recovery,
+    Result, SyncPolicy, Threads, Trim, TrimStrategy,
+};
+
+const DIR: &str = "/data";
+const KEY: &[u8] = b"orders";
+const GROUP: &[u8] = b"workers";
+
+fn options() -> Options {
+    Options {
+        segment_size: 8 << 10,
+        threads: Threads::Inline,
+        checkpoint_on_close: false,
+        node_entries_max: 4,
+        ..Options::default()
+    }
+}
+
+fn open_with(storage: &SimulatedStorage, options: Options) -> Result<Engine> {
+    let clock = Arc::new(SimulatedClock::new(1_000));
+    Engine::open_on(Arc::new(storage.clone()), clock, Path::new(DIR), options)
+}
+
+fn open(storage: &SimulatedStorage) -> Result<Engine> {
+    open_with(storage, options())
+}
+
+fn member(consumer: &[u8]) -> Member<'_> {
+    Member {
+        group: GROUP,
+        consumer,
+    }
+}
+
+fn add(batch: &mut Batch<'_>, ms: u64, len: usize) -> Result<EntryId> {
+    let value = vec![b'v'; len];
+    batch.add(
+        0,
+        KEY,
+        NewId::Given(EntryId::new(ms, 1)),
+        &[b"field", &value],
+    )
+}
+
+fn commit(engine: &Engine, command: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<Lsn> {
+    let mut batch = engine.lock();
+    batch.set_now(5_000);
+    command(&mut batch)?;
+    let lsn = batch.end_command();
+    drop(batch);
+    engine.submit();
+    engine.wait_settled(lsn)?;
+    Ok(lsn)
+}
+
+/// All that can be seen of the state, as text.
+fn picture(engine: &Engine) -> String {
+    use std::fmt::Write;
+    let mut picture = String::new();
+    let mut batch = engine.lock();
+    batch.set_now(5_000);
+    let mut keys = Vec::new();
+    let mut cursor = 0;
+    loop {
+        cursor = batch.scan(0, cursor, 10, &mut |key| keys.push(key.to_vec()));
+        if cursor == 0 {
+            break;
+        }
+    }
+    keys.sort();
+    let all = Range {
+        start: EntryId::MIN,
+        end: EntryId::MAX,
+        reverse: false,
+        count: None,
+    };
+    let mut plans = Vec::new();
+    for key in &keys {
+        let name = String::from_utf8_lossy(key);
+        writeln!(picture, "{name} {:?}", batch.stream(0, key)).unwrap();
+        writeln!(picture, "{:?}", batch.groups(0, key).unwrap()).unwrap();
+        for group in batch.groups(0, key).unwrap() {
+            let consumers = batch.consumers(0, key, &group.name).unwrap();
+            writeln!(picture, "{consumers:?}").unwrap();
+            let filter = crate::PendingFilter {
+                min_idle_ms: 0,
+                start: EntryId::MIN,
+                end: EntryId::MAX,
+                count: 1000,
+                consumer: None,
+            };
+            let pending = batch.pending_range(0, key, &group.name, &filter).unwrap();
+            writeln!(picture, "{pending:?}").unwrap();
+        }
+        plans.extend(batch.range(0, key, all).unwrap());
+    }
+    let lsn = batch.end_command();
+    drop(batch);
+    engine.wait_settled(lsn).unwrap();
+    for plan in plans {
+        plan.visit(0, &mut |id, fields| {
+            let fields: Vec<_> = fields.into_iter().flatten().map(<[u8]>::to_vec).collect();
+            let bytes = fields.concat();
+            writeln!(picture, "{id} {} {}", bytes.len(), crc32fast::hash(&bytes)).unwrap();
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    }
+    picture
+}
+
+type Step = fn(&Engine) -> Result<()>;
+
+fn step(engine: &Engine, command: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<()> {
+    commit(engine, command).map(drop)
+}
+
+/// A workload with a bit of everything, over several segments and checkpoints.
+const SCRIPT: &[Step] = &[
+    |engine| step(engine, |batch| add(batch, 1, 900).map(drop)),
+    |engine| {
+        step(engine, |batch| {
+            let id = EntryId::MIN;
+            let entries_read = Some(0);
+            batch.create_group(0, KEY, GROUP, Cursor { id, entries_read })
+        })
+    },
+    |engine| step(engine, |batch| add(batch, 2, 900).map(drop)),
+    |engine| {
+        step(engine, |batch| {
+            let deliver = Deliver {
+                count: Some(1),
+                noack: false,
+            };
+            batch.deliver(0, KEY, member(b"alice"), deliver).map(drop)
+        })
+    },
+    // A transaction that crosses a segment.
+    |engine| {
+        step(engine, |batch| {
+            for ms in 3..7 {
+                add(batch, ms, 1200)?;
+            }
+            batch.ack(0, KEY, GROUP, &[EntryId::new(1, 1)]).map(drop)
+        })
+    },
+    |engine| engine.checkpoint().map(drop),
+    |engine| {
+        step(engine, |batch| {
+            batch
+                .delete_entries(0, KEY, &[EntryId::new(4, 1)])
+                .map(drop)
+        })
+    },
+    |engine| {
+        step(engine, |batch| {
+            let deliver = Deliver::default();
+            batch.deliver(0, KEY, member(b"bob"), deliver).map(drop)
+        })
+    },
+    |engine| {
+        step(engine, |batch| {
+            let trim = Trim {
+                strategy: TrimStrategy::MaxLen(3),
+                approximate: false,
+                limit: None,
+            };
+            batch.trim(0, KEY, trim).map(drop)
+        })
+    },
+    |engine| step(engine, |batch| batch.copy(0, KEY, 0, b"copy")),
+    |engine| engine.checkpoint().map(drop),
+    |engine| step(engine, |batch| batch.rename(0, b"copy", 0, b"renamed")),
+    |engine| step(engine, |batch| add(batch, 9, 2500).map(drop)),
+    |engine| step(engine, |batch| batch.remove(0, b"renamed").map(drop)),
+    |engine| step(engine, |batch| batch.flush(Some(0))),
+    |engine| step(engine, |batch| add(batch, 11, 2500).map(drop)),
+    |engine| engine.checkpoint().map(drop),
+    |engine| step(engine, |batch| add(batch, 12, 2500).map(drop)),
+    |engine| engine.checkpoint().map(drop),
+];
+
+/// The picture before the script, and after each of its steps; and the number of storage calls.
+fn pictures() -> (Vec<String>, u64) {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    let mut pictures = vec![picture(&engine)];
+    for step in SCRIPT {
+        step(&engine).unwrap();
+        pictures.push(picture(&engine));
+    }
+    (pictures, storage.calls())
+}
+
+/// Runs the script until the disk ends; the number of steps that were acknowledged.
+fn run(storage: &SimulatedStorage) -> usize {
+    let Ok(engine) = open(storage) else {
+        return 0;
+    };
+    let acked = SCRIPT.iter().take_while(|step| step(&engine).is_ok());
+    acked.count()
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_crash_at_every_call() {
+    let (pictures, calls) = pictures();
+    for at in 0..calls {
+        for seed in 0..4 {
+            let storage = SimulatedStorage::new();
+            storage.crash_at(at);
+            let acked = run(&storage);
+            let storage = storage.crash(at * 7 + seed);
+            // The recovery is cut short as well.
+            storage.crash_at(seed * 2);
+            drop(open(&storage));
+            let storage = storage.crash(seed);
+            let engine = open(&storage).unwrap();
+            let found = picture(&engine);
+            let expected = &pictures[acked..pictures.len().min(acked + 2)];
+            assert!(
+                expected.contains(&found),
+                "crash at {at}, seed {seed}, {acked} steps acked: found\n{found}\nnot\n{expected:?}"
+            );
+            commit(&engine, |batch| add(batch, 99, 10).map(drop)).unwrap();
+            let found = picture(&engine);
+            drop(engine);
+            let engine = open(&storage.crash(seed)).unwrap();
+            assert_eq!(picture(&engine), found);
+        }
+    }
+}
+
+#[test]
+fn checkpoint_and_replay_give_the_same_state_as_replay_alone() {
+    let (pictures, _) = pictures();
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    for (step, expected) in SCRIPT.iter().zip(&pictures[1..]) {
+        step(&engine).unwrap();
+        let reopened = open(&storage.snapshot()).unwrap();
+        assert_eq!(picture(&reopened), *expected);
+        engine.reload().unwrap();
+        assert_eq!(picture(&engine), *expected);
+    }
+}
+
+/// The files of a directory after the first steps of the script, closed cleanly or not.
+fn small_directory(closed: bool) -> (SimulatedStorage, String) {
+    let storage = SimulatedStorage::new();
+    let engine = open_with(
+        &storage,
+        Options {
+            checkpoint_on_close: closed,
+            ..options()
+        },
+    )
+    .unwrap();
+    for step in &SCRIPT[..9] {
+        step(&engine).unwrap();
+    }
+    let picture = picture(&engine);
+    drop(engine);
+    (storage, picture)
+}
+
+/// The bytes of a file that are worth flipping: all that mean something, and some zeros.
+fn offsets(content: &[u8]) -> Vec<usize> {
+    let used = |at: &usize| content[*at] != 0 || at % 97 == 0;
+    (0..content.len()).filter(used).step_by(3).collect()
+}
+
+#[test]
+fn every_flipped_byte_is_found_or_does_not_matter() {
+    for closed in [false, true] {
+        let (storage, expected) = small_directory(closed);
+        let mut found = 0;
+        for path in storage.files() {
+            let content = storage.content(&path);
+            for offset in offsets(&content) {
+                let storage = storage.snapshot();
+                storage.damage(&path, offset, &[content[offset] ^ 0x55]);
+                let Ok(engine) = open(&storage) else {
+                    found += 1;
+                    continue;
+                };
+                let Some(seen) = try_picture(&engine) else {
+                    found += 1;
+                    continue;
+                };
+                let report = engine.recovery();
+                let is_told = report.torn_bytes > 0 || !report.damaged_checkpoints.is_empty();
+                assert!(
+                    seen == expected || is_told,
+                    "{} at {offset}, closed {closed}: {report:?}",
+                    path.display()
+                );
+                found += usize::from(is_told);
+            }
+        }
+        assert!(found > 100, "damage was found {found} times");
+    }
+}
+
+/// Like [`picture`], if all entries can be read.
+fn try_picture(engine: &Engine) -> Option<String> {
+    let all = Range {
+        start: EntryId::MIN,
+        end: EntryId::MAX,
+        reverse: false,
+        count: None,
+    };
+    let mut batch = engine.lock();
+    let plan = batch.range(0, KEY, all).ok()?;
+    drop(batch);
+    let mut go_on = |_, _: Option<crate::Fields<'_>>| ControlFlow::Continue(());
+    plan.map_or(Ok(()), |plan| plan.visit(0, &mut go_on)).ok()?;
+    Some(picture(engine))
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_a_longer_replay_and_nothing_else() {
+    let (pictures, _) = pictures();
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    for step in SCRIPT {
+        step(&engine).unwrap();
+    }
+    drop(engine);
+    let checkpoints: Vec<_> = checkpoint_files(&storage);
+    assert_eq!(checkpoints.len(), 2);
+    storage.damage(&checkpoints[1], 40, b"?");
+    let engine = open(&storage).unwrap();
+    assert_eq!(engine.recovery().damaged_checkpoints, checkpoints[1..]);
+    assert_eq!(picture(&engine), *pictures.last().unwrap());
+}
+
+fn checkpoint_files(storage: &SimulatedStorage) -> Vec<PathBuf> {
+    let files = storage.files().into_iter();
+    files
+        .filter(|path| path.extension().is_some_and(|ending| ending == "ckpt"))
+        .collect()
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    assert!(matches!(open(&storage), Err(Error::Locked { .. })));
+    drop(engine);
+    open(&storage).unwrap();
+}
+
+#[test]
+fn unknown_files_are_reported_and_left_alone() {
+    let storage = SimulatedStorage::new();
+    open(&storage).unwrap().close().unwrap();
+    let unknown = ["/data/notes", "/data/log/0.seg", "/data/checkpoint/old.bak"].map(PathBuf::from);
+    for path in &unknown {
+        storage.open(path, Access::Create).unwrap();
+    }
+    let unfinished = Path::new("/data/log/reserve.new");
+    storage.open(unfinished, Access::Create).unwrap();
+    let engine = open(&storage).unwrap();
+    let mut reported = engine.recovery().unknown_files;
+    reported.sort();
+    let mut expected = unknown.to_vec();
+    expected.sort();
+    assert_eq!(reported, expected);
+    let files = storage.files();
+    assert!(unknown.iter().all(|path| files.contains(path)));
+    assert!(!files.contains(&unfinished.to_owned()));
+}
+
+#[test]
+fn dead_segments_go_after_two_checkpoints() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    for ms in 1..40 {
+        commit(&engine, |batch| add(batch, ms, 1000).map(drop)).unwrap();
+    }
+    let before = engine.stats().segments;
+    let trim = Trim {
+        strategy: TrimStrategy::MaxLen(1),
+        approximate: false,
+        limit: None,
+    };
+    commit(&engine, |batch| batch.trim(0, KEY, trim).map(drop)).unwrap();
+    engine.checkpoint().unwrap();
+    assert_eq!(engine.stats().segments, before);
+    commit(&engine, |batch| add(batch, 50, 10).map(drop)).unwrap();
+    engine.checkpoint().unwrap();
+    assert!(engine.stats().segments <= 2, "{}", engine.stats().segments);
+    let expected = picture(&engine);
+    drop(engine);
+    assert_eq!(picture(&open(&storage.crash(1)).unwrap()), expected);
+}
+
+#[test]
+fn a_full_disk_refuses_adds_takes_acks_and_recovers_by_trimming() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    commit(&engine, |batch| {
+        batch.create_stream(0, KEY)?;
+        let id = EntryId::MIN;
+        batch.create_group(
+            0,
+            KEY,
+            GROUP,
+            Cursor {
+                id,
+                entries_read: None,
+            },
+        )
+    })
+    .unwrap();
+    commit(&engine, |batch| add(batch, 1, 1000).map(drop)).unwrap();
+    commit(&engine, |batch| {
+        let deliver = Deliver::default();
+        batch.deliver(0, KEY, member(b"alice"), deliver).map(drop)
+    })
+    .unwrap();
+    storage.set_capacity(Some(storage.used() + 60_000));
+    let mut ms = 2;
+    let refused = loop {
+        if let Err(error) = commit(&engine, |batch| add(batch, ms, 1000).map(drop)) {
+            break error;
+        }
+        ms += 1;
+    };
+    assert!(matches!(refused, Error::DiskFull), "{refused}");
+    assert!(ms > 15);
+    assert!(engine.stats().is_disk_full && !engine.is_poisoned());
+    let before = picture(&engine);
+    let acked = |batch: &mut Batch<'_>| batch.ack(0, KEY, GROUP, &[EntryId::new(1, 1)]).map(drop);
+    commit(&engine, acked).unwrap();
+    assert_ne!(picture(&engine), before);
+    let trim = Trim {
+        strategy: TrimStrategy::MaxLen(1),
+        approximate: false,
+        limit: None,
+    };
+    commit(&engine, |batch| batch.trim(0, KEY, trim).map(drop)).unwrap();
+    engine.checkpoint().unwrap();
+    commit(&engine, |batch| add(batch, 1000, 1000).map(drop)).unwrap();
+    let expected = picture(&engine);
+    drop(engine);
+    assert_eq!(picture(&open(&storage.crash(1)).unwrap()), expected);
+}
+
+/// An engine with threads on a simulated disk.
+fn open_threaded(storage: &SimulatedStorage, sync_policy: SyncPolicy) -> Engine {
+    let options = Options {
+        threads: Threads::Background,
+        sync_policy,
+        ..options()
+    };
+    open_with(storage, options).unwrap()
+}
+
+#[test]
+fn many_writers_are_all_acknowledged_and_all_there() {
+    for policy in [
+        SyncPolicy::Always,
+        SyncPolicy::EverySecond,
+        SyncPolicy::Never,
+    ] {
+        let storage = SimulatedStorage::new();
+        let engine = open_threaded(&storage, policy);
+        let calls = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&calls);
+        engine.on_progress(Arc::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        commit(&engine, |batch| {
+                            batch.add(0, KEY, NewId::Auto, &[b"f", &[0; 200]]).map(drop)
+                        })
+                        .unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(engine.lock().stream(0, KEY).unwrap().length, 400);
+        assert!(calls.load(Ordering::SeqCst) > 0);
+        assert!(engine.stats().segments > 5);
+        let after = match policy {
+            SyncPolicy::Always => storage.crash(1),
+            _ => storage.kill(),
+        };
+        drop(engine);
+        let engine = open(&after).unwrap();
+        assert_eq!(engine.lock().stream(0, KEY).unwrap().length, 400);
+    }
+}
+
+#[test]
+fn a_panic_or_an_error_of_the_commit_thread_releases_all_waiters() {
+    for fault in [Fault::Panic, Fault::Error(std::io::ErrorKind::Other)] {
+        for call in [Call::Write, Call::Sync] {
+            let storage = SimulatedStorage::new();
+            let engine = open_threaded(&storage, SyncPolicy::Always);
+            // The preparing thread writes and syncs too; it is done when the reserve is there.
+            while !storage
+                .files()
+                .contains(&PathBuf::from("/data/log/reserve"))
+                || !engine.stats().is_spare_ready
+            {
+                std::thread::yield_now();
+            }
+            storage.fail(call, 0, fault);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let added = commit(&engine, |batch| {
+                            batch.add(0, KEY, NewId::Auto, &[b"f", b"v"]).map(drop)
+                        });
+                        assert!(matches!(added, Err(Error::Poisoned)));
+                    });
+                }
+            });
+            assert!(engine.is_poisoned());
+            storage.heal();
+            // Reads go on.
+            let mut batch = engine.lock();
+            drop(batch.stream(0, KEY));
+            assert!(matches!(add(&mut batch, 1 << 40, 1), Err(Error::Poisoned)));
+            drop(batch);
+            engine.close().unwrap_err();
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_command_poisons_the_log() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut batch = engine.lock();
+        add(&mut batch, 1, 1).unwrap();
+        panic!("in the middle of a command");
+    }));
+    panicked.unwrap_err();
+    assert!(engine.is_poisoned());
+}
+
+#[test]
+fn salvage_serves_what_strict_refuses() {
+    let (storage, _) = small_directory(false);
+    for path in checkpoint_files(&storage) {
+        storage.unlink(&path).unwrap();
+    }
+    let path = Path::new("/data/log/0000000000000000.seg");
+    let offset = 4096 + 200;
+    let byte = storage.content(path)[offset];
+    storage.damage(path, offset, &[byte ^ 1]);
+    let before = storage.content(path);
+    let Err(Error::Corrupt {
+        path: named,
+        offset,
+        ..
+    }) = open(&storage)
+    else {
+        panic!("expected corruption");
+    };
+    assert_eq!((named.as_path(), offset), (path, 4096));
+    assert_eq!(storage.content(path), before);
+    let options = Options {
+        recovery: Recovery::Salvage,
+        ..options()
+    };
+    let engine = open_with(&storage, options).unwrap();
+    assert!(!engine.recovery().losses.is_empty());
+    assert_eq!(storage.content(path), before);
+}
+
+#[test]
+fn a_policy_can_be_changed_while_running() {
+    let storage = SimulatedStorage::new();
+    let engine = open_threaded(&storage, SyncPolicy::Never);
+    for policy in [
+        SyncPolicy::Always,
+        SyncPolicy::EverySecond,
+        SyncPolicy::Always,
+    ] {
+        engine.set_sync_policy(policy);
+        assert_eq!(engine.sync_policy(), policy);
+        let lsn = commit(&engine, |batch| {
+            batch.add(0, KEY, NewId::Auto, &[b"f", b"v"]).map(drop)
+        });
+        let stats = engine.stats();
+        let is_durable = stats.durable >= lsn.unwrap();
+        assert!(is_durable || policy != SyncPolicy::Always);
+    }
+}
+
+#[test]
+fn a_real_directory_opens_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        segment_size: 64 << 10,
+        ..Options::default()
+    };
+    let engine = Engine::open(dir.path(), options.clone()).unwrap();
+    for ms in 1..300 {
+        commit(&engine, |batch| add(batch, ms, 1000).map(drop)).unwrap();
+    }
+    let expected = picture(&engine);
+    assert!(matches!(
+        Engine::open(dir.path(), options.clone()),
+        Err(Error::Locked { .. })
+    ));
+    engine.reload().unwrap();
+    assert_eq!(picture(&engine), expected);
+    engine.close().unwrap();
+    let engine = Engine::open(dir.path(), options).unwrap();
+    assert_eq!(picture(&engine), expected);
+    assert_eq!(engine.recovery().frames, 0, "the close took a checkpoint");
+}
