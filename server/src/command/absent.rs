@@ -76,6 +76,7 @@ pub(crate) static SPECS: &[Spec] = &[
         group: Group::Server,
         since: "3.0.0",
         summary: "Refused: there is no cluster mode.",
+        syntax: "subcommand [arg ...]",
         handler: no_cluster,
         ..Spec::BASE
     },
@@ -87,6 +88,7 @@ static FUNCTION: &[Spec] = &[
         arity: -2,
         flags: WRITE | NOSCRIPT,
         summary: "Removes all functions: there are none.",
+        syntax: "[ASYNC | SYNC]",
         handler: function_flush,
         ..SCRIPTING
     },
@@ -95,6 +97,7 @@ static FUNCTION: &[Spec] = &[
         arity: -2,
         flags: NOSCRIPT,
         summary: "Lists the functions: there are none.",
+        syntax: "[LIBRARYNAME pattern] [WITHCODE]",
         handler: none,
         ..SCRIPTING
     },
@@ -107,6 +110,7 @@ static SCRIPT: &[Spec] = &[
         flags: NOSCRIPT,
         since: "2.6.0",
         summary: "Removes all scripts: there are none.",
+        syntax: "[ASYNC | SYNC]",
         handler: script_flush,
         ..SCRIPTING
     },
@@ -117,6 +121,7 @@ static SCRIPT: &[Spec] = &[
         since: "2.6.0",
         complexity: "O(N) for N scripts",
         summary: "Whether scripts are known: none is.",
+        syntax: "sha1 [sha1 ...]",
         handler: script_exists,
         ..SCRIPTING
     },
@@ -129,6 +134,7 @@ static ACL: &[Spec] = &[
         flags: NOSCRIPT | LOADING | STALE,
         complexity: "O(N) for N commands",
         summary: "Lists the categories of commands, or the commands of one.",
+        syntax: "[category]",
         handler: acl_cat,
         ..USERS
     },
@@ -137,6 +143,7 @@ static ACL: &[Spec] = &[
         arity: -4,
         since: "7.0.0",
         summary: "Whether a user may run a command.",
+        syntax: "user command [arg ...]",
         handler: acl_dryrun,
         ..USERS
     },
@@ -144,6 +151,7 @@ static ACL: &[Spec] = &[
         name: "getuser",
         arity: 3,
         summary: "A user's rights.",
+        syntax: "user",
         handler: acl_getuser,
         ..USERS
     },
@@ -158,6 +166,7 @@ static ACL: &[Spec] = &[
         name: "log",
         arity: -2,
         summary: "Refused commands: none is noted.",
+        syntax: "[count | RESET]",
         handler: acl_log,
         ..USERS
     },
@@ -165,6 +174,7 @@ static ACL: &[Spec] = &[
         name: "setuser",
         arity: -3,
         summary: "Refused: there is one user.",
+        syntax: "user [rule ...]",
         handler: acl_setuser,
         ..USERS
     },

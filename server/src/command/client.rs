@@ -38,6 +38,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: 3,
         since: "6.0.0",
         summary: "Refused: there is no client-side caching.",
+        syntax: "<YES | NO>",
         handler: caching,
         ..BASE
     },
@@ -78,6 +79,7 @@ static SUBCOMMANDS: &[Spec] = &[
         since: "2.4.0",
         complexity: "O(N) for N connections",
         summary: "Ends connections.",
+        syntax: "<ip:port> | <[ID client-id] [TYPE type] [ADDR ip:port] [LADDR ip:port] [USER name] [MAXAGE seconds] [SKIPME <YES | NO>]>",
         handler: kill,
         ..FOR_ADMINS
     },
@@ -87,6 +89,7 @@ static SUBCOMMANDS: &[Spec] = &[
         since: "2.4.0",
         complexity: "O(N) for N connections",
         summary: "All that is known about connections, one line each.",
+        syntax: "[TYPE <NORMAL | PUBSUB | MASTER | REPLICA>] [ID client-id [client-id ...]]",
         handler: list,
         ..FOR_ADMINS
     },
@@ -95,6 +98,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: 3,
         since: "7.0.0",
         summary: "Accepted without effect: connections are never evicted.",
+        syntax: "<ON | OFF>",
         handler: no_evict,
         ..FOR_ADMINS
     },
@@ -103,6 +107,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: 3,
         since: "7.2.0",
         summary: "Whether the commands of this connection leave idle times as they are.",
+        syntax: "<ON | OFF>",
         handler: no_touch,
         ..BASE
     },
@@ -111,6 +116,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -3,
         since: "3.0.0",
         summary: "Holds up all commands, or those that write, for some time.",
+        syntax: "milliseconds [WRITE | ALL]",
         handler: pause,
         ..FOR_ADMINS
     },
@@ -120,6 +126,7 @@ static SUBCOMMANDS: &[Spec] = &[
         flags: NOSCRIPT | LOADING | STALE | ALLOW_BUSY,
         since: "3.2.0",
         summary: "Whether this connection gets replies.",
+        syntax: "<ON | OFF | SKIP>",
         handler: reply,
         ..BASE
     },
@@ -128,6 +135,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: 4,
         since: "7.2.0",
         summary: "Names the library of this connection and its version.",
+        syntax: "<LIB-NAME name | LIB-VER version>",
         handler: setinfo,
         ..BASE
     },
@@ -136,6 +144,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: 3,
         since: "2.6.9",
         summary: "Names this connection.",
+        syntax: "name",
         handler: setname,
         ..BASE
     },
@@ -144,6 +153,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -3,
         since: "6.0.0",
         summary: "OFF is accepted; there is no client-side caching.",
+        syntax: "<ON | OFF>",
         handler: tracking,
         ..BASE
     },
@@ -159,6 +169,7 @@ static SUBCOMMANDS: &[Spec] = &[
         name: "unblock",
         arity: -3,
         summary: "Ends the waiting of another connection.",
+        syntax: "client-id [TIMEOUT | ERROR]",
         handler: unblock,
         ..FOR_ADMINS
     },

@@ -26,6 +26,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
             arity: -3,
             complexity: "O(N) for N parameters",
             summary: "Shows the parameters whose names match patterns.",
+            syntax: "pattern [pattern ...]",
             handler: get,
             ..BASE
         },
@@ -34,6 +35,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
             arity: -4,
             complexity: "O(N) for N parameters",
             summary: "Changes parameters, all or none.",
+            syntax: "parameter value [parameter value ...]",
             handler: set,
             ..BASE
         },

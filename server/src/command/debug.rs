@@ -16,6 +16,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
     group: Group::Server,
     complexity: "Depends on the subcommand.",
     summary: "Does what only tests need.",
+    syntax: "subcommand [arg ...]",
     handler: debug,
     ..Spec::BASE
 }];

@@ -22,6 +22,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
     since: "1.0.0",
     complexity: "O(N) for N commands that were ever called",
     summary: "Figures about the broker, all of them or some sections.",
+    syntax: "[section [section ...]]",
     handler: info,
     ..Spec::BASE
 }];

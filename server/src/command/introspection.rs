@@ -40,6 +40,7 @@ static SUBCOMMANDS: &[Spec] = &[
         since: "7.0.0",
         complexity: "O(N) for N commands",
         summary: "Documents commands, or all of them.",
+        syntax: "[command [command ...]]",
         handler: docs,
         ..BASE
     },
@@ -48,6 +49,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -3,
         complexity: "O(N) for N arguments",
         summary: "Finds the keys among the arguments of a command.",
+        syntax: "command [arg ...]",
         handler: getkeys,
         ..BASE
     },
@@ -57,6 +59,7 @@ static SUBCOMMANDS: &[Spec] = &[
         since: "7.0.0",
         complexity: "O(N) for N arguments",
         summary: "Finds the keys among the arguments of a command and what is done to them.",
+        syntax: "command [arg ...]",
         handler: getkeysandflags,
         ..BASE
     },
@@ -65,6 +68,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -2,
         complexity: "O(N) for N commands",
         summary: "Describes commands, or all of them.",
+        syntax: "[command [command ...]]",
         handler: info,
         ..BASE
     },
@@ -74,6 +78,7 @@ static SUBCOMMANDS: &[Spec] = &[
         since: "7.0.0",
         complexity: "O(N) for N commands",
         summary: "Lists the names of the commands, or of some.",
+        syntax: "[FILTERBY <MODULE name | ACLCAT category | PATTERN pattern>]",
         handler: list,
         ..BASE
     },

@@ -35,6 +35,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
             name: "graph",
             arity: 3,
             summary: "A picture of the samples of an event.",
+            syntax: "event",
             handler: graph,
             ..BASE
         },
@@ -44,6 +45,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
             since: "7.0.0",
             complexity: "O(N) for N commands",
             summary: "How long the calls of commands took.",
+            syntax: "[command [command ...]]",
             handler: histogram,
             ..BASE
         },
@@ -51,6 +53,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
             name: "history",
             arity: 3,
             summary: "The samples of an event.",
+            syntax: "event",
             handler: history,
             ..BASE
         },
@@ -65,6 +68,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
             name: "reset",
             arity: -2,
             summary: "Forgets the samples of events, or of all.",
+            syntax: "[event [event ...]]",
             handler: reset,
             ..BASE
         },

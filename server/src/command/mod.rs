@@ -18,6 +18,8 @@ mod command_keys;
 mod config;
 mod connection;
 mod debug;
+#[cfg(test)]
+mod documentation;
 mod expiry;
 mod groups;
 mod help;

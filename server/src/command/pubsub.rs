@@ -30,6 +30,7 @@ pub(crate) static SPECS: &[Spec] = &[
         since: "2.0.0",
         complexity: "O(N+M): N clients hear the channel, M patterns are subscribed to",
         summary: "Sends a message to all that hear a channel.",
+        syntax: "channel message",
         handler: publish,
         ..Spec::BASE
     },
@@ -38,6 +39,7 @@ pub(crate) static SPECS: &[Spec] = &[
         arity: -2,
         complexity: "O(N) for N channels",
         summary: "Begins to hear channels.",
+        syntax: "channel [channel ...]",
         handler: subscribe,
         ..SUBSCRIBING
     },
@@ -46,6 +48,7 @@ pub(crate) static SPECS: &[Spec] = &[
         arity: -2,
         complexity: "O(N) for N patterns",
         summary: "Begins to hear all channels that match patterns.",
+        syntax: "pattern [pattern ...]",
         handler: psubscribe,
         ..SUBSCRIBING
     },
@@ -54,6 +57,7 @@ pub(crate) static SPECS: &[Spec] = &[
         arity: -1,
         complexity: "O(N) for N channels",
         summary: "Stops hearing channels, or all of them.",
+        syntax: "[channel [channel ...]]",
         handler: unsubscribe,
         ..SUBSCRIBING
     },
@@ -62,6 +66,7 @@ pub(crate) static SPECS: &[Spec] = &[
         arity: -1,
         complexity: "O(N) for N patterns",
         summary: "Stops hearing patterns, or all of them.",
+        syntax: "[pattern [pattern ...]]",
         handler: punsubscribe,
         ..SUBSCRIBING
     },
@@ -82,6 +87,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -2,
         complexity: "O(N) for N channels",
         summary: "Lists the channels that somebody hears.",
+        syntax: "[pattern]",
         handler: channels,
         ..ASKING
     },
@@ -97,6 +103,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -2,
         complexity: "O(N) for N channels",
         summary: "Counts the clients that hear each channel.",
+        syntax: "[channel [channel ...]]",
         handler: numsub,
         ..ASKING
     },
@@ -105,6 +112,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -2,
         since: "7.0.0",
         summary: "Lists the shard channels: there are none.",
+        syntax: "[pattern]",
         handler: shardchannels,
         ..ASKING
     },
@@ -113,6 +121,7 @@ static SUBCOMMANDS: &[Spec] = &[
         arity: -2,
         since: "7.0.0",
         summary: "Counts the clients of shard channels: there are none.",
+        syntax: "[channel [channel ...]]",
         handler: shardnumsub,
         ..ASKING
     },

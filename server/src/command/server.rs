@@ -26,6 +26,7 @@ pub(crate) static SPECS: &[Spec] = &[
         name: "bgsave",
         arity: -1,
         summary: "Takes a checkpoint in the background.",
+        syntax: "[SCHEDULE]",
         handler: bgsave,
         ..SAVING
     },
@@ -52,6 +53,7 @@ pub(crate) static SPECS: &[Spec] = &[
         group: Group::Server,
         complexity: "O(N) for N streams",
         summary: "Ends the broker in order: replies, sync, checkpoint.",
+        syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         handler: shutdown,
         ..Spec::BASE
     },
@@ -82,6 +84,7 @@ pub(crate) static SPECS: &[Spec] = &[
         group: Group::Generic,
         since: "3.0.0",
         summary: "Counts the replicas that have this connection's writes: always 0, at once.",
+        syntax: "numreplicas timeout",
         handler: wait,
         ..Spec::BASE
     },
@@ -92,6 +95,7 @@ pub(crate) static SPECS: &[Spec] = &[
         group: Group::Generic,
         since: "7.2.0",
         summary: "Waits until this connection's writes are on the disk.",
+        syntax: "numlocal numreplicas timeout",
         handler: waitaof,
         ..Spec::BASE
     },
@@ -122,6 +126,7 @@ pub(crate) static SPECS: &[Spec] = &[
         since: "5.0.0",
         group: Group::Server,
         summary: "NO ONE is accepted; there is no replication.",
+        syntax: "<host port | NO ONE>",
         handler: replicaof,
         ..Spec::BASE
     },
@@ -131,6 +136,7 @@ pub(crate) static SPECS: &[Spec] = &[
         flags: ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING,
         group: Group::Server,
         summary: "NO ONE is accepted; there is no replication.",
+        syntax: "<host port | NO ONE>",
         handler: replicaof,
         ..Spec::BASE
     },

@@ -26,6 +26,7 @@ pub(crate) static SPECS: &[Spec] = &[
                 arity: -2,
                 complexity: "O(N) for N entries",
                 summary: "Shows the newest entries.",
+                syntax: "[count]",
                 handler: get,
                 ..BASE
             },
