@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod config;
 mod connection;
+pub mod crashtest;
 mod execute;
 mod feed;
 mod glob;

@@ -7,7 +7,11 @@ use alluvium::{Invocation, Prepared, Start};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    match Invocation::parse(std::env::args_os().skip(1)) {
+    let mut words = std::env::args_os().skip(1).peekable();
+    if words.next_if(|word| word == "crashtest").is_some() {
+        return alluvium::crashtest::run(words);
+    }
+    match Invocation::parse(words) {
         Ok(Invocation::Run(start)) => run(*start),
         Ok(Invocation::Help) => {
             print!("{}", alluvium::help());

@@ -18,8 +18,15 @@ const ENGINE_RANKS: &[&[&str]] = &[
     &["batch", "engine"],
 ];
 
-/// Where the server may touch files: its own configuration and /proc, never the store.
-const SERVER_FILE_USERS: &[&str] = &["arguments.rs", "parameters", "main.rs", "process.rs"];
+/// Where the server may touch files: its own configuration and /proc, never the store; and the crash
+/// tester, which is a program of its own and looks at no store either.
+const SERVER_FILE_USERS: &[&str] = &[
+    "arguments.rs",
+    "parameters",
+    "main.rs",
+    "process.rs",
+    "crashtest",
+];
 
 const LINE_LEN_MAX: usize = 100;
 const PROSE_LINE_LEN_MAX: usize = 160;

@@ -1,0 +1,416 @@
+//! Consumer groups: what was handed out is pending or acked, for the right consumer, with its count.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use alluvium_engine::EntryId;
+
+use super::super::finding::{Kind, Tally};
+use super::super::history::{ConsumerNo, GroupNo, GroupState, Op, Pending, StreamState, What};
+use super::{Evidence, GroupModel, Held, Model};
+
+/// What one round's operations did to one entry of a group.
+#[derive(Default)]
+struct Deeds {
+    /// Start and end of each delivery as new.
+    deliveries: Vec<(u64, u64)>,
+    /// Consumer, start and end of all that gave it to a consumer.
+    takings: Vec<(ConsumerNo, u64, u64)>,
+    /// How often its delivery count surely rose after its delivery.
+    rises: u64,
+    /// Start of each XACK that was answered.
+    acks: Vec<u64>,
+    /// An XACK had no answer.
+    is_ack_unknown: bool,
+}
+
+/// What one round's operations did to one group.
+#[derive(Default)]
+struct Round<'a> {
+    by_entry: BTreeMap<EntryId, Deeds>,
+    /// The largest ID that was handed out as new.
+    cursor: EntryId,
+    /// Consumers whose reading had no answer.
+    unknown_readers: HashSet<ConsumerNo>,
+    /// Claims without an answer: consumer and what was asked for (`None` is anything).
+    unknown_claims: Vec<(ConsumerNo, Option<&'a [EntryId]>)>,
+}
+
+impl Deeds {
+    /// Whether an XACK surely came behind every delivery.
+    fn is_acked(&self) -> bool {
+        let last_delivery = self.deliveries.iter().map(|(_, end)| *end).max();
+        self.acks
+            .iter()
+            .any(|start| last_delivery.is_none_or(|end| *start > end))
+    }
+
+    /// The consumers who may hold it: those whose taking was not surely followed by another.
+    fn owners(&self) -> impl Iterator<Item = ConsumerNo> {
+        let last_start = self.takings.iter().map(|(_, start, _)| *start).max();
+        let may_be_last = move |end: u64| last_start.is_none_or(|start| end > start);
+        let possible = self
+            .takings
+            .iter()
+            .filter(move |(_, _, end)| may_be_last(*end));
+        possible.map(|(consumer, _, _)| *consumer)
+    }
+}
+
+impl<'a> Round<'a> {
+    fn of(group: GroupNo, ops: &'a [Op]) -> Self {
+        let mut round = Round::default();
+        for op in ops {
+            round.note(group, op);
+        }
+        round
+    }
+
+    fn note(&mut self, group: GroupNo, op: &'a Op) {
+        match (&op.what, op.end) {
+            (
+                What::Deliver {
+                    group: g,
+                    consumer,
+                    entries,
+                },
+                Some(end),
+            ) if *g == group => {
+                for sight in entries {
+                    let deeds = self.by_entry.entry(sight.id).or_default();
+                    deeds.deliveries.push((op.start, end));
+                    deeds.takings.push((*consumer, op.start, end));
+                    self.cursor = self.cursor.max(sight.id);
+                }
+            }
+            (
+                What::Deliver {
+                    group: g, consumer, ..
+                },
+                None,
+            ) if *g == group => {
+                self.unknown_readers.insert(*consumer);
+            }
+            (What::Repeat { group: g, entries }, Some(_)) if *g == group => {
+                for sight in entries {
+                    self.by_entry.entry(sight.id).or_default().rises += 1;
+                }
+            }
+            (
+                What::Claim {
+                    group: g,
+                    consumer,
+                    taken,
+                    is_counted,
+                    ..
+                },
+                Some(end),
+            ) if *g == group => {
+                for id in taken {
+                    let deeds = self.by_entry.entry(*id).or_default();
+                    deeds.takings.push((*consumer, op.start, end));
+                    deeds.rises += u64::from(*is_counted);
+                }
+            }
+            (
+                What::Claim {
+                    group: g,
+                    consumer,
+                    asked,
+                    ..
+                },
+                None,
+            ) if *g == group => {
+                self.unknown_claims.push((*consumer, asked.as_deref()));
+            }
+            (What::Ack { group: g, ids }, end) if *g == group => {
+                for id in ids {
+                    let deeds = self.by_entry.entry(*id).or_default();
+                    match end {
+                        Some(_) => deeds.acks.push(op.start),
+                        None => deeds.is_ack_unknown = true,
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether an operation without an answer may have given `id` to `consumer`.
+    fn may_have_given(&self, id: EntryId, consumer: ConsumerNo) -> bool {
+        self.unknown_claims.iter().any(|(claimer, asked)| {
+            *claimer == consumer && asked.is_none_or(|asked| asked.contains(&id))
+        })
+    }
+}
+
+/// One group under judgement.
+struct Case<'a> {
+    /// `key group`.
+    title: String,
+    round: Round<'a>,
+    /// The stream's entries.
+    present: &'a BTreeSet<EntryId>,
+    pending: HashMap<EntryId, Pending>,
+}
+
+impl Model {
+    /// Judges the groups of one stream, and takes over what the server shows.
+    pub(super) fn check_groups(
+        &mut self,
+        state: &StreamState,
+        evidence: &Evidence<'_>,
+        tally: &mut Tally,
+    ) {
+        let present: BTreeSet<EntryId> = state.entries.iter().map(|sight| sight.id).collect();
+        let of_stream = |group: &GroupNo| self.names.groups[*group].0 == state.stream;
+        let groups: Vec<GroupNo> = (0..self.names.groups.len()).filter(of_stream).collect();
+        for group in groups {
+            let title = format!(
+                "{} {}",
+                self.names.key_of_group(group),
+                self.names.groups[group].1
+            );
+            let Some(shown) = state.groups.iter().find(|shown| shown.group == group) else {
+                if std::mem::take(&mut self.groups[group]).exists {
+                    tally.add(Kind::GroupLost, || title);
+                }
+                continue;
+            };
+            let case = Case {
+                title,
+                round: Round::of(group, evidence.ops),
+                present: &present,
+                pending: shown
+                    .pending
+                    .iter()
+                    .map(|pending| (pending.id, *pending))
+                    .collect(),
+            };
+            self.check_results(group, &case, evidence, tally);
+            let model = &mut self.groups[group];
+            case.check_deliveries(model, tally);
+            case.check_cursor(model, shown, tally);
+            case.check_pending(model, tally);
+            case.check_passed_over(model, shown, tally);
+            case.take_over(model, shown);
+        }
+    }
+
+    /// An XACK and the XADD of its result in one MULTI/EXEC happened both or neither.
+    fn check_results(
+        &self,
+        group: GroupNo,
+        case: &Case<'_>,
+        evidence: &Evidence<'_>,
+        tally: &mut Tally,
+    ) {
+        for op in evidence.ops {
+            let (Some(tx), What::Ack { group: g, ids }) = (op.tx, &op.what) else {
+                continue;
+            };
+            if *g != group || (op.end.is_none() && !evidence.has_ended) {
+                continue;
+            }
+            let is_added = self.is_there(tx);
+            for id in ids {
+                let is_pending = case.pending.contains_key(id);
+                let acks = |other: &Op| match &other.what {
+                    What::Ack { group, ids } => *group == *g && ids.contains(id),
+                    _ => false,
+                };
+                let is_only_ack = || evidence.ops.iter().filter(|op| acks(op)).count() == 1;
+                let was_held = self.groups[group].held.contains_key(id)
+                    || case
+                        .round
+                        .by_entry
+                        .get(id)
+                        .is_some_and(|d| !d.takings.is_empty());
+                if is_added && is_pending {
+                    tally.add(Kind::PartialTransaction, || {
+                        format!(
+                            "{} {id}: {tx} was added, the XACK in its MULTI is lost",
+                            case.title
+                        )
+                    });
+                } else if !is_added && !is_pending && was_held && is_only_ack() {
+                    tally.add(Kind::PartialTransaction, || {
+                        format!(
+                            "{} {id}: acked, but {tx} of the same MULTI is missing",
+                            case.title
+                        )
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Case<'_> {
+    /// A group hands each entry out as new once.
+    fn check_deliveries(&self, model: &mut GroupModel, tally: &mut Tally) {
+        for (id, deeds) in &self.round.by_entry {
+            if deeds.deliveries.is_empty() {
+                continue;
+            }
+            if model.acked.remove(id) {
+                tally.add(Kind::AckLost, || {
+                    format!(
+                        "{} {id}: acked in an earlier round, delivered again",
+                        self.title
+                    )
+                });
+            } else if model.held.remove(id).is_some() {
+                tally.add(Kind::DeliveredTwice, || {
+                    format!("{} {id}: pending since an earlier round", self.title)
+                });
+            }
+            for (start, _) in &deeds.deliveries[1..] {
+                let is_acked = deeds.acks.iter().any(|ack| ack < start);
+                let kind = if is_acked {
+                    Kind::AckLost
+                } else {
+                    Kind::DeliveredTwice
+                };
+                tally.add(kind, || format!("{} {id}: twice in one round", self.title));
+            }
+        }
+    }
+
+    fn check_cursor(&self, model: &GroupModel, shown: &GroupState, tally: &mut Tally) {
+        let expected = model.cursor.max(self.round.cursor);
+        if shown.cursor < expected {
+            tally.add(Kind::CursorBack, || {
+                format!("{}: at {}, was at {expected}", self.title, shown.cursor)
+            });
+        }
+        let count = self.pending.len() as u64;
+        if shown.pending_count != count {
+            tally.add(Kind::Inconsistent, || {
+                let figure = shown.pending_count;
+                format!(
+                    "{}: XINFO says {figure} pending, XPENDING lists {count}",
+                    self.title
+                )
+            });
+        }
+    }
+
+    /// All that somebody was given, and all that is listed as pending.
+    fn check_pending(&self, model: &GroupModel, tally: &mut Tally) {
+        let none = Deeds::default();
+        let mut ids: BTreeSet<EntryId> = model.held.keys().copied().collect();
+        ids.extend(self.round.by_entry.keys());
+        ids.extend(self.pending.keys());
+        for id in ids {
+            let deeds = self.round.by_entry.get(&id).unwrap_or(&none);
+            let held = model.held.get(&id).copied();
+            let is_acked = deeds.is_acked() || model.acked.contains(&id);
+            match self.pending.get(&id) {
+                Some(_) if is_acked => {
+                    tally.add(Kind::AckLost, || {
+                        format!("{} {id}: acked, yet pending", self.title)
+                    });
+                }
+                Some(pending) => self.check_holder(*pending, held, deeds, tally),
+                None => {
+                    let was_given = held.is_some() || !deeds.takings.is_empty();
+                    let is_settled = is_acked || deeds.is_ack_unknown;
+                    // Where the entry itself is lost, that is the finding.
+                    if was_given && !is_settled && self.present.contains(&id) {
+                        tally.add(Kind::PendingLost, || {
+                            format!("{} {id}: handed out, not acked, not pending", self.title)
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_holder(&self, shown: Pending, held: Option<Held>, deeds: &Deeds, tally: &mut Tally) {
+        let Pending {
+            id,
+            consumer,
+            delivery_count,
+        } = shown;
+        let least = held.map_or(1, |held| held.delivery_count.max(1)) + deeds.rises;
+        if delivery_count < least {
+            tally.add(Kind::CountLost, || {
+                format!(
+                    "{} {id}: {delivery_count}, was at least {least}",
+                    self.title
+                )
+            });
+        }
+        let is_known = held.is_some() || !deeds.takings.is_empty();
+        let may_hold = if deeds.takings.is_empty() {
+            held.is_none_or(|held| held.owner == consumer)
+        } else {
+            deeds.owners().any(|owner| owner == consumer)
+        };
+        if is_known && !may_hold && !self.round.may_have_given(id, consumer) {
+            tally.add(Kind::ClaimLost, || {
+                let owner = deeds
+                    .owners()
+                    .next()
+                    .or(held.map(|held| held.owner))
+                    .unwrap_or(0);
+                format!(
+                    "{} {id}: pending for w{consumer}, held by w{owner}",
+                    self.title
+                )
+            });
+        } else if !is_known && self.round.unknown_readers.is_empty() {
+            tally.add(Kind::Inconsistent, || {
+                format!(
+                    "{} {id}: pending, but nobody can have been given it",
+                    self.title
+                )
+            });
+        }
+    }
+
+    /// What lies behind the cursor was handed out, even if the reply that did so never arrived.
+    fn check_passed_over(&self, model: &GroupModel, shown: &GroupState, tally: &mut Tally) {
+        if shown.cursor <= model.cursor {
+            return;
+        }
+        for id in self.present.range(model.cursor..=shown.cursor) {
+            let is_new = *id > model.cursor;
+            let deeds = self.round.by_entry.get(id);
+            let is_accounted = self.pending.contains_key(id) || model.acked.contains(id);
+            // What was given to somebody is judged with the pending entries.
+            let is_touched = deeds.is_some_and(|deeds| {
+                !deeds.takings.is_empty() || !deeds.acks.is_empty() || deeds.is_ack_unknown
+            });
+            if is_new && !is_accounted && !is_touched {
+                tally.add(Kind::PendingLost, || {
+                    format!(
+                        "{} {id}: behind the cursor, nobody was given it",
+                        self.title
+                    )
+                });
+            }
+        }
+    }
+
+    /// From here on the server owes what it shows, and that acked entries stay acked.
+    fn take_over(&self, model: &mut GroupModel, shown: &GroupState) {
+        for (id, deeds) in &self.round.by_entry {
+            if !deeds.acks.is_empty() || deeds.is_ack_unknown {
+                model.acked.insert(*id);
+            }
+        }
+        model.acked.retain(|id| !self.pending.contains_key(id));
+        let held = |pending: &Pending| Held {
+            owner: pending.consumer,
+            delivery_count: pending.delivery_count,
+        };
+        model.held = shown
+            .pending
+            .iter()
+            .map(|pending| (pending.id, held(pending)))
+            .collect();
+        model.cursor = shown.cursor;
+        model.exists = true;
+    }
+}

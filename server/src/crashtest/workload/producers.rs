@@ -1,0 +1,121 @@
+//! Producers: one XADD at a time, pipelines of them, and MULTI/EXEC over two streams.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use super::super::content::{Value, parse_id};
+use super::super::history::{Op, StreamNo, What};
+use super::super::resp::Reply;
+use super::{Answer, Worker};
+
+/// Longest pipeline.
+const PIPELINE_MAX: usize = 16;
+
+/// Produces until the connection ends; `index` decides how.
+pub(super) fn produce(worker: &mut Worker<'_>, index: u32) {
+    while worker.goes_on() {
+        match index % 3 {
+            0 => worker.add_one(),
+            1 => worker.add_pipeline(),
+            _ => worker.add_transaction(),
+        }
+        worker.keep_pace();
+    }
+}
+
+impl Worker<'_> {
+    fn add_one(&mut self) {
+        let (stream, value) = self.queue_add();
+        let start = self.send();
+        let answer = self.receive(start);
+        self.note_add(stream, value, None, &answer);
+    }
+
+    fn add_pipeline(&mut self) {
+        let count = self.rng.between(1, PIPELINE_MAX);
+        let adds: Vec<_> = (0..count).map(|_| self.queue_add()).collect();
+        let start = self.send();
+        for (stream, value) in adds {
+            let answer = self.receive(start);
+            self.note_add(stream, value, None, &answer);
+        }
+    }
+
+    fn add_transaction(&mut self) {
+        self.client.queue(&[b"MULTI"]);
+        let adds = [self.queue_add(), self.queue_add()];
+        self.client.queue(&[b"EXEC"]);
+        let start = self.send();
+        for _ in 0..=adds.len() {
+            self.receive(start);
+        }
+        let answer = self.receive(start);
+        let results = answer
+            .reply
+            .as_ref()
+            .and_then(Reply::array)
+            .unwrap_or_default();
+        for (at, (stream, value)) in adds.into_iter().enumerate() {
+            let part = Answer {
+                start,
+                end: answer.end,
+                reply: results.get(at).filter(|r| r.bytes().is_some()).cloned(),
+            };
+            self.note_add(stream, value, Some(adds[0].1), &part);
+        }
+    }
+
+    /// Queues an XADD of a new value to any stream.
+    pub(super) fn queue_add(&mut self) -> (StreamNo, Value) {
+        let (stream, key) = self.any_stream();
+        let value = self.next_value();
+        let pad = self.stage.recipe.pad(value);
+        let text = value.to_string();
+        let args: [&[u8]; 7] = [
+            b"XADD",
+            key.as_bytes(),
+            b"*",
+            b"v",
+            text.as_bytes(),
+            b"pad",
+            &pad,
+        ];
+        self.client.queue(&args);
+        (stream, value)
+    }
+
+    pub(super) fn note_add(
+        &mut self,
+        stream: StreamNo,
+        value: Value,
+        tx: Option<Value>,
+        answer: &Answer,
+    ) {
+        let id = answer
+            .reply
+            .as_ref()
+            .and_then(Reply::bytes)
+            .and_then(parse_id);
+        if id.is_some() {
+            self.stage.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        // An error is noted with its tick and without an ID.
+        self.notes.ops.push(Op {
+            conn: self.conn,
+            start: answer.start,
+            end: answer.end,
+            tx,
+            what: What::Add { stream, value, id },
+        });
+    }
+
+    fn keep_pace(&self) {
+        if self.stage.rate <= 0.0 {
+            return;
+        }
+        let due = Duration::from_secs_f64(f64::from(self.sent) / self.stage.rate);
+        let early = due.saturating_sub(self.started.elapsed());
+        thread::sleep(early.min(Duration::from_millis(20)));
+    }
+}
