@@ -1,9 +1,9 @@
 //! Glob patterns as KEYS, SCAN MATCH and PSUBSCRIBE read them.
 //!
 //! `*` any run of bytes, `?` one byte, `[abc]`, `[a-z]` and `[^a]` one byte of (or not of) a class,
-//! `\` takes the next byte literally. A class that is never closed ends with the pattern. Except for
-//! `*` every element takes exactly one byte, so only the last `*` seen ever needs to be tried again:
-//! the cost is at most pattern length times text length, whatever the pattern.
+//! `\` takes the next byte literally. A class that is never closed ends with the pattern. Except
+//! for `*` every element takes exactly one byte, so only the last `*` seen ever needs to be tried
+//! again: the cost is at most pattern length times text length, whatever the pattern.
 
 /// Whether `text` as a whole matches `pattern`.
 ///

@@ -47,11 +47,14 @@ MASKS = [
     (rb"(\*4\r\n\$\d+\r\n\d+-\d+\r\n\$\d+\r\n[^\r]*\r\n):\d+", rb"\1:<n>"),  # XPENDING: idle
     (rb"(\$4\r\nidle\r\n):\d+", rb"\1:<n>"),
     (rb"(\$8\r\ninactive\r\n):\d+", rb"\1:<n>"),
+    (rb"(radix-tree-nodes\r\n):\d+", rb"\1:<n>"),  # there is no radix tree here
     (rb":1\d{12}\r\n", rb":<n>\r\n"),  # times of this age, in milliseconds
 ]
 
 
-def mask(data):
+def mask(args, data):
+    if args[:2] == [b"OBJECT", b"IDLETIME"]:
+        return re.sub(rb":\d+", rb":<n>", data)
     for pattern, shown in MASKS:
         data = re.sub(pattern, shown, data)
     return data
@@ -143,7 +146,7 @@ def record(port, path):
         out.append(line)
         if not line or line.startswith("#"):
             continue
-        two, three = played[0][index], played[1][index]
+        args, two, three = commands[index][1], played[0][index], played[1][index]
         index += 1
         assert [name for name, _ in two] == [name for name, _ in three], line
         for (name, a), (_, b) in zip(two, three):
@@ -152,10 +155,10 @@ def record(port, path):
             if a is None:
                 assert b is None, line
                 out.append("&")
-            elif mask(a) == mask(b):
-                out.append("= " + escape(mask(a)))
+            elif mask(args, a) == mask(args, b):
+                out.append("= " + escape(mask(args, a)))
             else:
-                out += ["2 " + escape(mask(a)), "3 " + escape(mask(b))]
+                out += ["2 " + escape(mask(args, a)), "3 " + escape(mask(args, b))]
     path.write_text("\n".join(out) + "\n")
     print(f"{path.name}: {index} commands")
 

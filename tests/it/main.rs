@@ -2,6 +2,8 @@
 
 /// Every event of a day's work ends handled, whoever dies on the way.
 mod back_office;
+/// Every reply is the same bytes as recorded from a real server.
+mod golden;
 /// What `docs/tour.md` shows is what the broker answers.
 mod tour;
 

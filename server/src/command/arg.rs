@@ -1,9 +1,9 @@
 //! How arguments are read: integers, entry IDs, intervals and timeouts, by Redis' exact rules.
 //!
-//! Two number grammars are at work. Options take *strict* decimals: no sign but a leading minus, no
-//! leading zeros, no spaces. The halves of an entry ID take whatever C's `strtoull` takes, so `01-1`
-//! and `+5-1` are IDs too. Both end at 64 bits; nothing wraps except a negative half behind a leading
-//! zero, which Redis lets wrap and so do we.
+//! Two number grammars are at work. Options take *strict* decimals: no sign but a leading minus,
+//! no leading zeros, no spaces. The halves of an entry ID take whatever C's `strtoull` takes, so
+//! `01-1` and `+5-1` are IDs too. Both end at 64 bits; nothing wraps except a negative half with
+//! leading zeros, which Redis lets wrap and so do we.
 
 use std::ops::{Deref, RangeInclusive};
 

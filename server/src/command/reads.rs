@@ -1,9 +1,9 @@
 //! Reading what comes next: XREAD and XREADGROUP, and when they wait.
 //!
 //! Both go over their streams twice. The first pass only checks, in the order in which Redis finds
-//! fault: key, group, ID. The second reads; IDs are parsed again there, which is cheaper than to keep
-//! them. A command that finds nothing blocks, with `$` replaced by the ID that it meant,
-//! and runs again as a whole each time one of its keys may have become of interest.
+//! fault: key, group, ID. The second reads; IDs are parsed again there, which is cheaper than to
+//! keep them. A command that finds nothing blocks, with `$` replaced by the ID that it meant, and
+//! runs again as a whole each time one of its keys may have become of interest.
 
 use alluvium_engine::{Deliver, Entries, EntryId, Error, History, Member, Range};
 
@@ -36,7 +36,7 @@ pub(crate) static SPECS: &[Spec] = &[
         group: Group::Stream,
         since: "5.0.0",
         complexity: "O(M log P) a stream, for M entries delivered and P pending ones",
-        summary: "Delivers new entries to a consumer of a group, or repeats what is pending for it.",
+        summary: "Delivers new entries to a consumer, or repeats what is pending for it.",
         syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] \
                  STREAMS key [key ...] <id | >> [<id | >> ...]",
         handler: xreadgroup,
