@@ -11,6 +11,7 @@
 //! Locks are taken in this order: writer, syncing, state.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -73,23 +74,24 @@ impl Commit {
     }
 
     fn write_buffer(&self, writer: &mut Writer, buffer: &Buffer) -> Result<()> {
-        for (segment, lsn, bytes) in buffer.pieces() {
-            let is_next = |current: &Arc<Segment>| !Arc::ptr_eq(current, segment);
+        for run in buffer.runs() {
+            let is_next = |current: &Arc<Segment>| !Arc::ptr_eq(current, run.segment);
             if writer.segment.as_ref().is_some_and(is_next) {
                 self.sync()?;
             }
-            writer.segment = Some(Arc::clone(segment));
-            segment.write(lsn, bytes)?;
+            writer.segment = Some(Arc::clone(run.segment));
+            let end = run.lsn.plus(run.len as u64);
+            run.segment.write(run.lsn, run.padded)?;
+            run.segment.mark_filled(end);
             let mut unsynced = self.unsynced.lock();
             if unsynced.is_none() {
-                *unsynced = Some(Arc::clone(segment));
+                *unsynced = Some(Arc::clone(run.segment));
             }
             drop(unsynced);
             let counters = &self.progress.counters;
-            let relaxed = std::sync::atomic::Ordering::Relaxed;
-            counters.commits.fetch_add(1, relaxed);
-            counters.bytes.fetch_add(bytes.len() as u64, relaxed);
-            self.progress.publish_written(lsn.plus(bytes.len() as u64));
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            counters.bytes.fetch_add(run.len as u64, Ordering::Relaxed);
+            self.progress.publish_written(end);
         }
         Ok(())
     }

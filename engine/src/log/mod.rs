@@ -212,7 +212,9 @@ impl Log {
         }
         self.in_flight = None;
         let empty = last.and_then(Arc::into_inner).unwrap_or_default().recycle();
-        let full = Arc::new(std::mem::replace(&mut self.buffer, empty));
+        let mut full = std::mem::replace(&mut self.buffer, empty);
+        full.pad();
+        let full = Arc::new(full);
         self.in_flight = Some(Arc::clone(&full));
         Some(full)
     }

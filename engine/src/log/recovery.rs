@@ -303,7 +303,7 @@ impl Reading {
         let torn = bytes.dirty_len(end);
         if torn > 0 {
             self.found.torn_bytes += torn as u64;
-            segment.overwrite(end, &vec![0; torn])?;
+            segment.write(end, &vec![0; torn])?;
             segment.sync()?;
         }
         self.rewrite(segment, bytes, end)
@@ -318,7 +318,7 @@ impl Reading {
         }
         let [from, to] = [accepted, end].map(|lsn| usize::try_from(lsn.since(bytes.lsn)));
         if let (Ok(from), Ok(to)) = (from, to) {
-            segment.overwrite(accepted, &bytes.raw[from..to])?;
+            segment.write(accepted, &bytes.raw[from..to])?;
         }
         segment.sync()
     }

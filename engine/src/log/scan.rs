@@ -85,31 +85,37 @@ impl<'a> Bytes<'a> {
     /// The next valid frame behind `lsn`, wherever it starts.
     pub(crate) fn next_frame(self, lsn: Lsn) -> Option<(Lsn, Frame<'a>)> {
         let mut lsn = lsn.plus(frame::ALIGN as u64);
-        loop {
+        let dirty = self.dirty_len(lsn);
+        let end = lsn.plus(dirty as u64);
+        while lsn < end {
             let rest = self.rest(lsn);
             // The magic and the flags are looked at before anything is summed.
-            let steps = rest.chunks_exact(frame::ALIGN).skip(1);
-            let skip = steps
-                .take_while(|step| step[0] != frame::MAGIC || step[1] & !frame::FLAGS != 0)
-                .count();
-            if (skip + 1) * frame::ALIGN >= rest.len() {
-                return None;
-            }
-            lsn = lsn.plus((skip * frame::ALIGN) as u64);
-            if let Found::Frame(frame) = self.decode(lsn) {
+            if rest.get(frame::MAGIC_AT) == Some(&frame::MAGIC)
+                && rest
+                    .get(frame::FLAGS_AT)
+                    .is_some_and(|flags| flags & !frame::FLAGS == 0)
+                && let Found::Frame(frame) = self.decode(lsn)
+            {
                 return Some((lsn, frame));
             }
             lsn = lsn.plus(frame::ALIGN as u64);
         }
+        None
     }
 
     /// The number of bytes from `lsn` to the last one that is not zero.
     pub(crate) fn dirty_len(self, lsn: Lsn) -> usize {
         let rest = self.rest(lsn);
-        rest.iter()
-            .rposition(|&byte| byte != 0)
-            .map_or(0, |last| last + 1)
+        let chunks = rest.chunks(ZEROS_LEN).enumerate().rev();
+        // Summing up a chunk is faster than asking each byte.
+        let mut dirty =
+            chunks.filter(|(_, chunk)| chunk.iter().fold(0, |all, byte| all | byte) != 0);
+        dirty.next().map_or(0, |(index, chunk)| {
+            let last = chunk.iter().rposition(|&byte| byte != 0);
+            index * ZEROS_LEN + last.map_or(0, |last| last + 1)
+        })
     }
 }
 
-const _: () = assert!(frame::MAGIC_AT == frame::ALIGN && frame::FLAGS_AT == frame::ALIGN + 1);
+/// Zeros are looked for in pieces of this size.
+const ZEROS_LEN: usize = 4096;

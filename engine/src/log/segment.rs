@@ -106,15 +106,8 @@ impl Segment {
         self.first_lsn() <= lsn && lsn < self.end_lsn()
     }
 
-    /// Writes at `lsn` and lets readers see it.
+    /// Writes at `lsn`, where nobody reads.
     pub(crate) fn write(&self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
-        self.overwrite(lsn, bytes)?;
-        self.mark_filled(lsn.plus(bytes.len() as u64));
-        Ok(())
-    }
-
-    /// Writes at `lsn` while nobody reads: in recovery.
-    pub(crate) fn overwrite(&self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
         write_all_at(&*self.file, lsn.since(self.first_lsn()), bytes)
             .map_err(|error| io_error("write", &self.path, error))
     }

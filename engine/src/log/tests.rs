@@ -130,8 +130,10 @@ fn what_was_appended_is_read_from_buffer_flight_and_segment() {
     log.end_frame();
     let flight = log.gather(None).unwrap();
     assert_eq!(&log.bytes_at(lsn).unwrap()[..5], b"hello");
-    for (segment, lsn, bytes) in flight.pieces() {
-        segment.write(lsn, bytes).unwrap();
+    for run in flight.runs() {
+        assert!(run.padded[run.len..].iter().all(|&byte| byte == 0));
+        run.segment.write(run.lsn, run.padded).unwrap();
+        run.segment.mark_filled(run.lsn.plus(run.len as u64));
     }
     log.in_flight = None;
     assert_eq!(&log.bytes_at(lsn).unwrap()[..5], b"hello");
