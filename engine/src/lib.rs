@@ -20,6 +20,8 @@ mod snapshot;
 mod state;
 pub mod storage;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{
     AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, Counters, Cursor,

@@ -31,6 +31,9 @@ pub(crate) struct State {
     is_recovering: bool,
     /// For the choice of a random key; not a secret, not part of what the log says.
     random: u64,
+    /// Where all records lie that were applied.
+    #[cfg(test)]
+    pub(crate) journal: Vec<Lsn>,
 }
 
 impl State {
@@ -45,6 +48,8 @@ impl State {
             mutations: 0,
             is_recovering: false,
             random: 0,
+            #[cfg(test)]
+            journal: Vec::new(),
         }
     }
 
@@ -118,6 +123,8 @@ impl State {
     ///
     /// [`Corrupt`](crate::Error::Corrupt) if the record contradicts the state.
     pub(crate) fn apply(&mut self, record: &Record<'_>, lsn: Lsn, log: &mut Log) -> Result<()> {
+        #[cfg(test)]
+        self.journal.push(lsn);
         let applied = match *record {
             Record::DatabasesSwapped { a, b } => self.swap_databases(a, b, lsn),
             Record::DatabaseFlushed { db } => self.flush(db, lsn, log),

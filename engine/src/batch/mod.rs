@@ -69,6 +69,12 @@ impl Drop for Batch<'_> {
 }
 
 impl Batch<'_> {
+    /// State and log under the lock.
+    #[cfg(test)]
+    pub(crate) fn core(&mut self) -> &mut Core {
+        &mut self.guard
+    }
+
     /// The log under the lock.
     pub(crate) fn log(&mut self) -> &mut Log {
         &mut self.guard.log

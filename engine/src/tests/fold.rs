@@ -1,0 +1,234 @@
+//! The state is a fold: a checkpoint taken bit by bit between commands, and the records behind its
+//! beginning, make the same state as all records from the start, and as the commands themselves.
+
+use proptest::prelude::*;
+
+use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
+use super::options;
+use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, History, Member, NewId};
+use crate::engine::{Core, Engine};
+use crate::format::record::Record;
+use crate::id::EntryId;
+use crate::lsn::Lsn;
+use crate::snapshot::CheckpointCursor;
+use crate::state::State;
+
+/// Runs an operation for what it does to the state; whether it succeeds does not matter.
+fn run(batch: &mut Batch<'_>, op: &Op) {
+    let member = |group: usize, consumer: usize| Member {
+        group: GROUPS[group],
+        consumer: CONSUMERS[consumer],
+    };
+    match *op {
+        Op::Add { key, step } => {
+            let last = batch.stream(0, KEYS[key]).unwrap_or_default().last_id;
+            let id = NewId::Given(EntryId::new(last.ms.saturating_add(step), 0));
+            drop(batch.add(0, KEYS[key], id, &[b"field", b"value"]));
+        }
+        Op::Trim { key, trim } => drop(batch.trim(0, KEYS[key], trim)),
+        Op::Delete { key, ref ids } => drop(batch.delete_entries(0, KEYS[key], ids)),
+        Op::CreateGroup { key, group, cursor } => {
+            let cursor = Cursor {
+                id: cursor,
+                entries_read: Some(3),
+            };
+            drop(batch.create_group(0, KEYS[key], GROUPS[group], cursor));
+        }
+        Op::RemoveGroup { key, group } => drop(batch.remove_group(0, KEYS[key], GROUPS[group])),
+        Op::SetCursor { key, group, cursor } => {
+            let cursor = Cursor {
+                id: cursor,
+                entries_read: None,
+            };
+            drop(batch.set_cursor(0, KEYS[key], GROUPS[group], cursor));
+        }
+        Op::RemoveConsumer {
+            key,
+            group,
+            consumer,
+        } => {
+            drop(batch.remove_consumer(0, KEYS[key], member(group, consumer)));
+        }
+        Op::Deliver {
+            key,
+            group,
+            consumer,
+            count,
+            noack,
+        } => {
+            let deliver = Deliver {
+                count: Some(count),
+                noack,
+            };
+            drop(batch.deliver(0, KEYS[key], member(group, consumer), deliver));
+        }
+        Op::History {
+            key,
+            group,
+            consumer,
+            after,
+        } => {
+            let history = History { after, count: None };
+            drop(batch.history(0, KEYS[key], member(group, consumer), history));
+        }
+        Op::Ack {
+            key,
+            group,
+            ref ids,
+        } => drop(batch.ack(0, KEYS[key], GROUPS[group], ids)),
+        Op::Claim {
+            key,
+            group,
+            consumer,
+            ref ids,
+            min_idle,
+            force,
+        } => {
+            let time = batch.now_ms().checked_sub(min_idle);
+            let (ids, delivery_time_ms) = (&ids[..], time);
+            let claim = Claim {
+                ids,
+                force,
+                delivery_time_ms,
+                ..Claim::default()
+            };
+            drop(batch.claim(0, KEYS[key], member(group, consumer), &claim));
+        }
+        Op::AutoClaim {
+            key,
+            group,
+            consumer,
+            start,
+            min_idle,
+            count,
+        } => {
+            let claim = AutoClaim {
+                min_idle_ms: min_idle,
+                start,
+                count,
+                just_id: true,
+            };
+            drop(batch.auto_claim(0, KEYS[key], member(group, consumer), claim));
+        }
+        Op::Remove { key } => drop(batch.remove(0, KEYS[key])),
+        Op::Rename { from, to } => drop(batch.rename(0, KEYS[from], 0, KEYS[to])),
+        Op::Copy { from, to } => drop(batch.copy(0, KEYS[from], 0, KEYS[to])),
+        Op::Expire { key, after } => {
+            let expiry = Some(batch.now_ms() + after);
+            drop(batch.set_expiry(0, KEYS[key], expiry));
+        }
+        Op::SwapDatabases => drop(batch.swap_databases(0, 1)),
+        Op::Flush => drop(batch.flush(Some(0))),
+        Op::Wait { ms } => batch.set_now(batch.now_ms() + ms),
+        Op::SetCounters { .. } | Op::Range { .. } => {}
+        Op::EndCommand | Op::Reopen | Op::Checkpoint => drop(batch.end_command()),
+    }
+}
+
+/// Replays the records that lie at `lsns` on top of the sections of a checkpoint.
+fn rebuild(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> Vec<u8> {
+    let mut state = State::new(4);
+    for section in sections {
+        state.restore_part(section, &mut core.log).unwrap();
+    }
+    state.begin_recovery();
+    for &lsn in lsns {
+        let bytes = core.log.bytes_at(lsn).unwrap().to_vec();
+        let record = Record::take(&mut &bytes[..]).unwrap();
+        state.apply(&record, lsn, &mut core.log).unwrap();
+    }
+    state.finish_recovery(&core.log).unwrap();
+    state.image()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_fuzzy_checkpoint_and_replay_make_the_same_state(
+        before in ops::ops(60),
+        during in proptest::collection::vec(ops::ops(12), 1..12),
+        after in ops::ops(30),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), options()).unwrap();
+        let mut batch = engine.lock();
+        batch.set_now(1000);
+        before.iter().for_each(|op| run(&mut batch, op));
+
+        let begin = batch.log().end_frame();
+        let (mut sections, mut cursor) = (Vec::new(), CheckpointCursor::default());
+        let mut during = during.iter();
+        loop {
+            let mut section = Vec::new();
+            let Core { state, log } = batch.core();
+            let end = log.end_frame();
+            let is_last = state.checkpoint_part(&mut cursor, &mut section, end);
+            sections.push(section);
+            if is_last {
+                break;
+            }
+            during.next().into_iter().flatten().for_each(|op| run(&mut batch, op));
+        }
+        after.iter().for_each(|op| run(&mut batch, op));
+        batch.end_command();
+
+        let core = batch.core();
+        let live = core.state.image();
+        let all = core.state.journal.clone();
+        let behind: Vec<_> = all.iter().copied().filter(|&lsn| lsn >= begin).collect();
+        let from_checkpoint = rebuild(core, &sections, &behind);
+        let from_start = rebuild(core, &[], &all);
+        prop_assert!(live == from_start, "a replay of all records differs");
+        prop_assert!(live == from_checkpoint, "a checkpoint and a replay differ");
+    }
+}
+
+#[test]
+fn replay_of_a_record_that_contradicts_the_state_names_the_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), options()).unwrap();
+    let mut batch = engine.lock();
+    batch.set_now(1000);
+    batch.add(0, b"a", NewId::Auto, &[b"f", b"v"]).unwrap();
+    let cursor = Cursor {
+        id: EntryId::MIN,
+        entries_read: None,
+    };
+    batch.create_group(0, b"a", b"g", cursor).unwrap();
+    let member = Member {
+        group: b"g",
+        consumer: b"x",
+    };
+    batch.deliver(0, b"a", member, Deliver::default()).unwrap();
+    batch
+        .trim(
+            0,
+            b"a",
+            crate::Trim {
+                strategy: crate::TrimStrategy::MaxLen(0),
+                approximate: false,
+                limit: None,
+            },
+        )
+        .unwrap();
+    batch.end_command();
+    let core = batch.core();
+    let all = core.state.journal.clone();
+    // Each record but the last two has one behind it that makes no sense without it.
+    for missing in 0..all.len() - 2 {
+        let mut state = State::new(4);
+        state.begin_recovery();
+        let rest = all.iter().enumerate().filter(|&(at, _)| at != missing);
+        let applied = rest.map(|(_, &lsn)| {
+            let bytes = core.log.bytes_at(lsn).unwrap().to_vec();
+            let record = Record::take(&mut &bytes[..]).unwrap();
+            state.apply(&record, lsn, &mut core.log)
+        });
+        let failed = applied.filter_map(Result::err).next();
+        assert!(
+            matches!(failed, Some(crate::Error::Corrupt { .. })),
+            "without {missing}"
+        );
+    }
+}

@@ -1,0 +1,689 @@
+//! The engine against a model that fits on two screens, with reopen and checkpoint as ordinary
+//! operations.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
+use super::{Seen, options, read};
+use crate::batch::{
+    AutoClaim, Claim, Counters, Cursor, Deliver, History, Member, NewId, PendingFilter, Range,
+    StreamInfo, TrimStrategy,
+};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::id::EntryId;
+
+#[derive(Clone, Debug, Default)]
+struct Stream {
+    entries: BTreeMap<EntryId, Vec<Vec<u8>>>,
+    last_id: EntryId,
+    added: u64,
+    max_deleted: EntryId,
+    expiry: Option<u64>,
+    groups: BTreeMap<&'static [u8], Group>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Group {
+    cursor: EntryId,
+    consumers: BTreeMap<&'static [u8], (u64, Option<u64>)>,
+    pending: BTreeMap<EntryId, Held>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    consumer: &'static [u8],
+    time: u64,
+    count: u64,
+}
+
+/// The engine and the model side by side.
+struct Pair {
+    dir: TempDir,
+    engine: Option<Engine>,
+    databases: [BTreeMap<&'static [u8], Stream>; 2],
+    now: u64,
+    value: u64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Some(Engine::open(dir.path(), options()).unwrap());
+        Self {
+            dir,
+            engine,
+            databases: Default::default(),
+            now: 1000,
+            value: 0,
+        }
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    fn batch(&self) -> crate::Batch<'_> {
+        let mut batch = self.engine().lock();
+        batch.set_now(self.now);
+        batch
+    }
+
+    fn stream(&mut self, key: usize) -> Option<&mut Stream> {
+        let now = self.now;
+        let db = &mut self.databases[0];
+        db.retain(|_, stream| stream.expiry.is_none_or(|expiry| expiry > now));
+        db.get_mut(KEYS[key])
+    }
+
+    fn group(&mut self, key: usize, group: usize) -> Option<&mut Group> {
+        self.stream(key)?.groups.get_mut(GROUPS[group])
+    }
+
+    /// The model's group, in which the consumer was just seen; whether it was made by that.
+    fn seen(&mut self, key: usize, group: usize, consumer: usize) -> Option<&mut Group> {
+        let now = self.now;
+        let group = self.group(key, group)?;
+        group.consumers.entry(CONSUMERS[consumer]).or_default().0 = now;
+        Some(group)
+    }
+
+    fn run(&mut self, op: &Op) {
+        match *op {
+            Op::Add { key, step } => self.add(key, step),
+            Op::Trim { key, trim } => {
+                let removed = self.batch().trim(0, KEYS[key], trim).unwrap();
+                let expected = self.stream(key).map_or(0, |stream| {
+                    let before = stream.entries.len();
+                    match trim.strategy {
+                        TrimStrategy::MaxLen(len) => {
+                            while stream.entries.len() as u64 > len {
+                                stream.entries.pop_first();
+                            }
+                        }
+                        TrimStrategy::MinId(id) => stream.entries = stream.entries.split_off(&id),
+                    }
+                    before - stream.entries.len()
+                });
+                assert_eq!(removed, expected as u64);
+            }
+            Op::Delete { key, ref ids } => {
+                let removed = self.batch().delete_entries(0, KEYS[key], ids).unwrap();
+                let expected = self.stream(key).map_or(0, |stream| stream.delete(ids));
+                assert_eq!(removed, expected);
+            }
+            Op::SetCounters {
+                key,
+                ahead,
+                max_deleted,
+            } => self.set_counters(key, ahead, max_deleted),
+            Op::Range {
+                key,
+                start,
+                end,
+                reverse,
+                count,
+            } => {
+                let range = Range {
+                    start,
+                    end,
+                    reverse,
+                    count,
+                };
+                let found = self.batch().range(0, KEYS[key], range).unwrap();
+                let found = found.map(|entries| read(self.engine(), &entries));
+                assert_eq!(found, self.stream(key).map(|stream| stream.range(range)));
+            }
+            Op::CreateGroup { key, group, cursor } => {
+                let at = Cursor {
+                    id: cursor,
+                    entries_read: None,
+                };
+                let made = self.batch().create_group(0, KEYS[key], GROUPS[group], at);
+                match self.stream(key) {
+                    None => assert!(matches!(made, Err(Error::NoSuchKey))),
+                    Some(stream) if stream.groups.contains_key(GROUPS[group]) => {
+                        assert!(matches!(made, Err(Error::GroupExists)));
+                    }
+                    Some(stream) => {
+                        made.unwrap();
+                        let fresh = Group {
+                            cursor,
+                            ..Group::default()
+                        };
+                        stream.groups.insert(GROUPS[group], fresh);
+                    }
+                }
+            }
+            Op::RemoveGroup { key, group } => {
+                let removed = self.batch().remove_group(0, KEYS[key], GROUPS[group]);
+                let stream = self.stream(key);
+                let expected = stream.map(|stream| stream.groups.remove(GROUPS[group]).is_some());
+                assert_eq!(removed.ok(), expected);
+            }
+            Op::SetCursor { key, group, cursor } => {
+                let at = Cursor {
+                    id: cursor,
+                    entries_read: None,
+                };
+                let set = self.batch().set_cursor(0, KEYS[key], GROUPS[group], at);
+                let expected = self.group(key, group).map(|group| group.cursor = cursor);
+                assert_eq!(set.ok(), expected);
+            }
+            Op::RemoveConsumer {
+                key,
+                group,
+                consumer,
+            } => {
+                let member = Member {
+                    group: GROUPS[group],
+                    consumer: CONSUMERS[consumer],
+                };
+                let removed = self.batch().remove_consumer(0, KEYS[key], member);
+                let expected = self.group(key, group).map(|group| {
+                    let before = group.pending.len();
+                    group
+                        .pending
+                        .retain(|_, held| held.consumer != CONSUMERS[consumer]);
+                    let removed = group.consumers.remove(CONSUMERS[consumer]);
+                    removed.map(|_| (before - group.pending.len()) as u64)
+                });
+                assert_eq!(removed.ok(), expected);
+            }
+            ref op => self.run_on_members(op),
+        }
+    }
+
+    fn run_on_members(&mut self, op: &Op) {
+        match *op {
+            Op::Deliver {
+                key,
+                group,
+                consumer,
+                count,
+                noack,
+            } => {
+                self.deliver(key, group, consumer, count, noack);
+            }
+            Op::History {
+                key,
+                group,
+                consumer,
+                after,
+            } => {
+                self.history(key, group, consumer, after);
+            }
+            Op::Ack {
+                key,
+                group,
+                ref ids,
+            } => {
+                let acked = self.batch().ack(0, KEYS[key], GROUPS[group], ids).unwrap();
+                let group = self.group(key, group);
+                let remove = |group: &mut Group| {
+                    ids.iter()
+                        .filter(|id| group.pending.remove(id).is_some())
+                        .count()
+                };
+                assert_eq!(acked, group.map_or(0, remove) as u64);
+            }
+            Op::Claim {
+                key,
+                group,
+                consumer,
+                ref ids,
+                min_idle,
+                force,
+            } => {
+                self.claim(key, group, consumer, (ids, min_idle, force));
+            }
+            Op::AutoClaim {
+                key,
+                group,
+                consumer,
+                start,
+                min_idle,
+                count,
+            } => {
+                let claim = AutoClaim {
+                    min_idle_ms: min_idle,
+                    start,
+                    count,
+                    just_id: false,
+                };
+                self.auto_claim(key, group, consumer, claim);
+            }
+            ref op => self.run_on_keys(op),
+        }
+    }
+
+    fn run_on_keys(&mut self, op: &Op) {
+        match *op {
+            Op::Remove { key } => {
+                let removed = self.batch().remove(0, KEYS[key]).unwrap();
+                let expected = self.stream(key).is_some();
+                self.databases[0].remove(KEYS[key]);
+                assert_eq!(removed, expected);
+            }
+            Op::Rename { from, to } => {
+                let renamed = self.batch().rename(0, KEYS[from], 0, KEYS[to]);
+                let there = self.stream(from).is_some();
+                assert_eq!(renamed.is_ok(), there);
+                if let Some(stream) = self.databases[0].remove(KEYS[from]) {
+                    self.databases[0].insert(KEYS[to], stream);
+                }
+            }
+            Op::Copy { from, to } => {
+                let copied = self.batch().copy(0, KEYS[from], 0, KEYS[to]);
+                let expected = self.stream(from).cloned();
+                let is_free = self.stream(to).is_none();
+                assert_eq!(copied.is_ok(), expected.is_some() && is_free);
+                if let Some(stream) = expected.filter(|_| is_free) {
+                    self.databases[0].insert(KEYS[to], stream);
+                }
+            }
+            Op::Expire { key, after } => {
+                let expiry = Some(self.now + after);
+                let set = self.batch().set_expiry(0, KEYS[key], expiry).unwrap();
+                let expected = self.stream(key).map(|stream| stream.expiry = expiry);
+                assert_eq!(set, expected.is_some());
+            }
+            Op::SwapDatabases => {
+                self.batch().swap_databases(0, 1).unwrap();
+                self.databases.swap(0, 1);
+            }
+            Op::Flush => {
+                self.batch().flush(Some(0)).unwrap();
+                self.databases[0].clear();
+            }
+            Op::Wait { ms } => self.now += ms,
+            Op::EndCommand => drop(self.batch().end_command()),
+            Op::Reopen => {
+                self.engine.take().unwrap().close().unwrap();
+                self.engine = Some(Engine::open(self.dir.path(), options()).unwrap());
+                self.check();
+            }
+            Op::Checkpoint => drop(self.engine().checkpoint().unwrap()),
+            ref op => unreachable!("{op:?}"),
+        }
+    }
+
+    fn add(&mut self, key: usize, step: u64) {
+        self.value += 1;
+        let last = self
+            .stream(key)
+            .map_or(EntryId::MIN, |stream| stream.last_id);
+        let id = EntryId::new(last.ms.saturating_add(step), 0);
+        let fields = vec![b"n".to_vec(), self.value.to_string().into_bytes()];
+        let given: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+        let added = self.batch().add(0, KEYS[key], NewId::Given(id), &given);
+        if last >= id {
+            assert!(added.is_err());
+            return;
+        }
+        assert_eq!(added.unwrap(), id);
+        let stream = self.databases[0].entry(KEYS[key]).or_default();
+        stream.entries.insert(id, fields);
+        stream.last_id = id;
+        stream.added += 1;
+    }
+
+    fn set_counters(&mut self, key: usize, ahead: u64, max_deleted: Option<EntryId>) {
+        let last = self
+            .stream(key)
+            .map_or(EntryId::MIN, |stream| stream.last_id);
+        let last_id = EntryId::new(last.ms.saturating_add(ahead), last.seq);
+        let counters = Counters {
+            last_id,
+            entries_added: None,
+            max_deleted_id: max_deleted,
+        };
+        let set = self.batch().set_counters(0, KEYS[key], counters);
+        let expected = self.stream(key).map(|stream| {
+            stream.last_id = last_id;
+            stream.max_deleted = max_deleted.unwrap_or(stream.max_deleted);
+        });
+        assert_eq!(set.ok(), expected);
+    }
+
+    fn deliver(&mut self, key: usize, group: usize, consumer: usize, count: usize, noack: bool) {
+        let member = Member {
+            group: GROUPS[group],
+            consumer: CONSUMERS[consumer],
+        };
+        let deliver = Deliver {
+            count: Some(count),
+            noack,
+        };
+        let delivery = self.batch().deliver(0, KEYS[key], member, deliver);
+        let now = self.now;
+        let entries = self
+            .stream(key)
+            .map(|stream| stream.entries.clone())
+            .unwrap_or_default();
+        let Some(group) = self.seen(key, group, consumer) else {
+            assert!(delivery.is_err());
+            return;
+        };
+        let cursor = group.cursor;
+        let new = entries
+            .into_iter()
+            .filter(|(id, _)| *id > cursor)
+            .take(count);
+        let new: Vec<Seen> = new.map(|(id, fields)| (id, Some(fields))).collect();
+        for (id, _) in &new {
+            group.cursor = *id;
+            if !noack {
+                let held = Held {
+                    consumer: CONSUMERS[consumer],
+                    time: now,
+                    count: 1,
+                };
+                group.pending.insert(*id, held);
+                group
+                    .consumers
+                    .insert(CONSUMERS[consumer], (now, Some(now)));
+            }
+        }
+        assert_eq!(read(self.engine(), &delivery.unwrap().entries), new);
+    }
+
+    fn history(&mut self, key: usize, group: usize, consumer: usize, after: EntryId) {
+        let member = Member {
+            group: GROUPS[group],
+            consumer: CONSUMERS[consumer],
+        };
+        let history = History { after, count: None };
+        let delivery = self.batch().history(0, KEYS[key], member, history);
+        let now = self.now;
+        let entries = self
+            .stream(key)
+            .map(|stream| stream.entries.clone())
+            .unwrap_or_default();
+        let Some(group) = self.seen(key, group, consumer) else {
+            assert!(delivery.is_err());
+            return;
+        };
+        let start = after.next().unwrap_or(EntryId::MIN);
+        let mut expected = Vec::new();
+        for (id, held) in group.pending.range_mut(start..) {
+            if held.consumer != CONSUMERS[consumer] {
+                continue;
+            }
+            let fields = entries.get(id).cloned();
+            if fields.is_some() {
+                held.count += 1;
+                held.time = now;
+            }
+            expected.push((*id, fields));
+        }
+        assert_eq!(read(self.engine(), &delivery.unwrap().entries), expected);
+    }
+
+    fn claim(
+        &mut self,
+        key: usize,
+        group: usize,
+        consumer: usize,
+        (ids, min_idle_ms, force): (&[EntryId], u64, bool),
+    ) {
+        let member = Member {
+            group: GROUPS[group],
+            consumer: CONSUMERS[consumer],
+        };
+        let claim = Claim {
+            min_idle_ms,
+            ids,
+            force,
+            ..Claim::default()
+        };
+        let claimed = self.batch().claim(0, KEYS[key], member, &claim);
+        let now = self.now;
+        let entries = self
+            .stream(key)
+            .map(|stream| stream.entries.clone())
+            .unwrap_or_default();
+        let Some(group) = self.seen(key, group, consumer) else {
+            assert!(claimed.is_err());
+            return;
+        };
+        let mut expected = Vec::new();
+        for id in ids {
+            let Some(fields) = entries.get(id) else {
+                group.pending.remove(id);
+                continue;
+            };
+            let held = group.pending.get(id).copied();
+            if held.map_or(!force, |held| now - held.time < min_idle_ms) {
+                continue;
+            }
+            let count = held.map_or(1, |held| held.count) + 1;
+            group.pending.insert(
+                *id,
+                Held {
+                    consumer: CONSUMERS[consumer],
+                    time: now,
+                    count,
+                },
+            );
+            group
+                .consumers
+                .insert(CONSUMERS[consumer], (now, Some(now)));
+            expected.push((*id, Some(fields.clone())));
+        }
+        assert_eq!(read(self.engine(), &claimed.unwrap().entries), expected);
+    }
+
+    fn auto_claim(&mut self, key: usize, group: usize, consumer: usize, claim: AutoClaim) {
+        let member = Member {
+            group: GROUPS[group],
+            consumer: CONSUMERS[consumer],
+        };
+        let claimed = self.batch().auto_claim(0, KEYS[key], member, claim);
+        let now = self.now;
+        let entries = self
+            .stream(key)
+            .map(|stream| stream.entries.clone())
+            .unwrap_or_default();
+        let Some(group) = self.seen(key, group, consumer) else {
+            assert!(claimed.is_err());
+            return;
+        };
+        let claimed = claimed.unwrap();
+        let (mut expected, mut deleted, mut next) = (Vec::new(), Vec::new(), EntryId::MIN);
+        let scanned: Vec<_> = group
+            .pending
+            .range(claim.start..)
+            .map(|(id, _)| *id)
+            .collect();
+        for (attempt, id) in scanned.into_iter().enumerate() {
+            if attempt == claim.count * 10 || expected.len() + deleted.len() == claim.count {
+                next = id;
+                break;
+            }
+            let held = group.pending[&id];
+            let Some(fields) = entries.get(&id) else {
+                group.pending.remove(&id);
+                deleted.push(id);
+                continue;
+            };
+            if now - held.time >= claim.min_idle_ms {
+                let count = held.count + 1;
+                group.pending.insert(
+                    id,
+                    Held {
+                        consumer: CONSUMERS[consumer],
+                        time: now,
+                        count,
+                    },
+                );
+                group
+                    .consumers
+                    .insert(CONSUMERS[consumer], (now, Some(now)));
+                expected.push((id, Some(fields.clone())));
+            }
+        }
+        assert_eq!((claimed.next, claimed.deleted), (next, deleted));
+        assert_eq!(read(self.engine(), &claimed.claimed.entries), expected);
+    }
+
+    /// Compares all that can be seen of both.
+    fn check(&mut self) {
+        for key in 0..KEYS.len() {
+            let expected = self.stream(key).cloned();
+            let mut batch = self.batch();
+            let info = batch.stream(0, KEYS[key]);
+            assert_eq!(
+                batch.expiry(0, KEYS[key]),
+                expected.as_ref().map(|stream| stream.expiry)
+            );
+            let Some(expected) = expected else {
+                assert_eq!(info, None);
+                continue;
+            };
+            let found = StreamInfo {
+                nodes: 0,
+                ..info.unwrap()
+            };
+            assert_eq!(found, expected.info());
+            let full = batch.stream_full(0, KEYS[key], None).unwrap();
+            assert_eq!(full.groups.len(), expected.groups.len());
+            for (found, (name, group)) in full.groups.iter().zip(&expected.groups) {
+                assert_eq!(found.info.name, *name);
+                assert_eq!(found.info.last_delivered_id, group.cursor);
+                assert_eq!(found.info.pending, group.pending.len() as u64);
+                let seen = found.consumers.iter().map(|consumer| {
+                    let info = &consumer.info;
+                    (info.name.clone(), (info.seen_ms, info.active_ms))
+                });
+                let expected = group
+                    .consumers
+                    .iter()
+                    .map(|(name, seen)| (name.to_vec(), *seen));
+                assert!(
+                    seen.eq(expected),
+                    "{:?} {:?}",
+                    found.consumers,
+                    group.consumers
+                );
+                group.check(&mut batch, KEYS[key], name, self.now);
+            }
+            drop(batch);
+            let whole = Range {
+                start: EntryId::MIN,
+                end: EntryId::MAX,
+                reverse: false,
+                count: None,
+            };
+            assert_eq!(read(self.engine(), &full.entries), expected.range(whole));
+        }
+    }
+}
+
+impl Stream {
+    fn info(&self) -> StreamInfo {
+        StreamInfo {
+            length: self.entries.len() as u64,
+            last_id: self.last_id,
+            max_deleted_id: self.max_deleted,
+            entries_added: self.added,
+            first_id: self
+                .entries
+                .first_key_value()
+                .map_or(EntryId::MIN, |(id, _)| *id),
+            nodes: 0,
+            groups: self.groups.len(),
+        }
+    }
+
+    fn delete(&mut self, ids: &[EntryId]) -> u64 {
+        let mut deleted = 0;
+        for id in ids {
+            if self.entries.remove(id).is_some() {
+                deleted += 1;
+                self.max_deleted = self.max_deleted.max(*id);
+            }
+        }
+        deleted
+    }
+
+    fn range(&self, range: Range) -> Vec<Seen> {
+        let is_in = |id: &EntryId| (range.start..=range.end).contains(id);
+        let seen = self.entries.iter().filter(|(id, _)| is_in(id));
+        let mut seen: Vec<Seen> = seen
+            .map(|(id, fields)| (*id, Some(fields.clone())))
+            .collect();
+        if range.reverse {
+            seen.reverse();
+        }
+        seen.truncate(range.count.unwrap_or(usize::MAX));
+        seen
+    }
+}
+
+impl Group {
+    /// Compares what is pending, in whole and idle, of all consumers and of one.
+    fn check(&self, batch: &mut crate::Batch<'_>, key: &[u8], name: &[u8], now: u64) {
+        let summary = batch.pending_summary(0, key, name).unwrap();
+        assert_eq!(summary.count, self.pending.len() as u64);
+        let bounds = self
+            .pending
+            .keys()
+            .next()
+            .copied()
+            .zip(self.pending.keys().last().copied());
+        assert_eq!(summary.bounds, bounds);
+        for consumer in [None, Some(CONSUMERS[0]), Some(CONSUMERS[1])] {
+            for min_idle_ms in [0, 5] {
+                let (start, end) = (EntryId::new(2, 0), EntryId::MAX);
+                let filter = PendingFilter {
+                    min_idle_ms,
+                    start,
+                    end,
+                    count: 5,
+                    consumer,
+                };
+                let found = batch.pending_range(0, key, name, &filter).unwrap();
+                let found: Vec<_> = found
+                    .into_iter()
+                    .map(|held| {
+                        (
+                            held.id,
+                            held.consumer,
+                            held.delivered_ms,
+                            held.delivery_count,
+                        )
+                    })
+                    .collect();
+                let expected = self.pending.range(start..=end).filter(|(_, held)| {
+                    now - held.time >= min_idle_ms
+                        && consumer.is_none_or(|consumer| held.consumer == consumer)
+                });
+                let expected: Vec<_> = expected
+                    .take(5)
+                    .map(|(id, held)| (*id, held.consumer.to_vec(), held.time, held.count))
+                    .collect();
+                assert_eq!(found, expected);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_does_what_the_model_does(ops in ops::ops(160)) {
+        let mut pair = Pair::new();
+        for op in &ops {
+            pair.run(op);
+        }
+        pair.check();
+        pair.run(&Op::Reopen);
+        mem::drop(pair);
+    }
+}

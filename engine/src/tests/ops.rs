@@ -1,0 +1,224 @@
+//! Random operations on a few keys, groups and consumers.
+
+use proptest::prelude::*;
+
+use crate::batch::{Trim, TrimStrategy};
+use crate::id::EntryId;
+
+pub(super) const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
+pub(super) const GROUPS: [&[u8]; 2] = [b"g", b"h"];
+pub(super) const CONSUMERS: [&[u8]; 3] = [b"x", b"y", b"z"];
+
+/// An operation; keys, groups and consumers by index.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Add {
+        key: usize,
+        step: u64,
+    },
+    Trim {
+        key: usize,
+        trim: Trim,
+    },
+    Delete {
+        key: usize,
+        ids: Vec<EntryId>,
+    },
+    SetCounters {
+        key: usize,
+        ahead: u64,
+        max_deleted: Option<EntryId>,
+    },
+    Range {
+        key: usize,
+        start: EntryId,
+        end: EntryId,
+        reverse: bool,
+        count: Option<usize>,
+    },
+    CreateGroup {
+        key: usize,
+        group: usize,
+        cursor: EntryId,
+    },
+    RemoveGroup {
+        key: usize,
+        group: usize,
+    },
+    SetCursor {
+        key: usize,
+        group: usize,
+        cursor: EntryId,
+    },
+    RemoveConsumer {
+        key: usize,
+        group: usize,
+        consumer: usize,
+    },
+    Deliver {
+        key: usize,
+        group: usize,
+        consumer: usize,
+        count: usize,
+        noack: bool,
+    },
+    History {
+        key: usize,
+        group: usize,
+        consumer: usize,
+        after: EntryId,
+    },
+    Ack {
+        key: usize,
+        group: usize,
+        ids: Vec<EntryId>,
+    },
+    Claim {
+        key: usize,
+        group: usize,
+        consumer: usize,
+        ids: Vec<EntryId>,
+        min_idle: u64,
+        force: bool,
+    },
+    AutoClaim {
+        key: usize,
+        group: usize,
+        consumer: usize,
+        start: EntryId,
+        min_idle: u64,
+        count: usize,
+    },
+    Remove {
+        key: usize,
+    },
+    Rename {
+        from: usize,
+        to: usize,
+    },
+    Copy {
+        from: usize,
+        to: usize,
+    },
+    Expire {
+        key: usize,
+        after: u64,
+    },
+    SwapDatabases,
+    Flush,
+    Wait {
+        ms: u64,
+    },
+    EndCommand,
+    Reopen,
+    Checkpoint,
+}
+
+/// IDs of entries and their neighbourhood: entries have small ms and seq 0.
+fn id() -> impl Strategy<Value = EntryId> {
+    prop_oneof![
+        20 => (0u64..60, 0u64..2).prop_map(|(ms, seq)| EntryId::new(ms, seq)),
+        1 => Just(EntryId::MIN),
+        1 => Just(EntryId::MAX),
+    ]
+}
+
+fn ids() -> impl Strategy<Value = Vec<EntryId>> {
+    proptest::collection::vec((1u64..60).prop_map(|ms| EntryId::new(ms, 0)), 1..6)
+}
+
+fn trim() -> impl Strategy<Value = Trim> {
+    let strategy = prop_oneof![
+        (0u64..20).prop_map(TrimStrategy::MaxLen),
+        id().prop_map(TrimStrategy::MinId),
+    ];
+    strategy.prop_map(|strategy| Trim {
+        strategy,
+        approximate: false,
+        limit: None,
+    })
+}
+
+fn key() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(0usize), 1 => Just(1), 1 => Just(2)]
+}
+
+fn member() -> impl Strategy<Value = (usize, usize, usize)> {
+    (
+        key(),
+        prop_oneof![4 => Just(0usize), 1 => Just(1)],
+        0usize..3,
+    )
+}
+
+/// An operation on entries.
+fn entry_op() -> BoxedStrategy<Op> {
+    prop_oneof![
+        12 => (key(), 1u64..3).prop_map(|(key, step)| Op::Add { key, step }),
+        2 => (key(), trim()).prop_map(|(key, trim)| Op::Trim { key, trim }),
+        2 => (key(), ids()).prop_map(|(key, ids)| Op::Delete { key, ids }),
+        1 => (key(), 0u64..3, proptest::option::of(id()))
+            .prop_map(|(key, ahead, max_deleted)| Op::SetCounters { key, ahead, max_deleted }),
+        4 => (key(), id(), id(), any::<bool>(), proptest::option::of(0usize..8)).prop_map(
+            |(key, start, end, reverse, count)| Op::Range { key, start, end, reverse, count }
+        ),
+    ]
+    .boxed()
+}
+
+/// An operation on a group.
+fn group_op() -> BoxedStrategy<Op> {
+    prop_oneof![
+        3 => (member(), id()).prop_map(|((key, group, _), cursor)| {
+            Op::CreateGroup { key, group, cursor }
+        }),
+        1 => member().prop_map(|(key, group, _)| Op::RemoveGroup { key, group }),
+        1 => (member(), id()).prop_map(|((key, group, _), cursor)| {
+            Op::SetCursor { key, group, cursor }
+        }),
+        1 => member().prop_map(|(key, group, consumer)| Op::RemoveConsumer { key, group, consumer }),
+        10 => (member(), 1usize..6, proptest::bool::weighted(0.1)).prop_map(
+            |((key, group, consumer), count, noack)| {
+                Op::Deliver { key, group, consumer, count, noack }
+            }
+        ),
+        3 => (member(), id()).prop_map(|((key, group, consumer), after)| {
+            Op::History { key, group, consumer, after }
+        }),
+        4 => (member(), ids()).prop_map(|((key, group, _), ids)| Op::Ack { key, group, ids }),
+        4 => (member(), ids(), 0u64..12, any::<bool>()).prop_map(
+            |((key, group, consumer), ids, min_idle, force)| {
+                Op::Claim { key, group, consumer, ids, min_idle, force }
+            }
+        ),
+        4 => (member(), id(), 0u64..12, 1usize..5).prop_map(
+            |((key, group, consumer), start, min_idle, count)| {
+                Op::AutoClaim { key, group, consumer, start, min_idle, count }
+            }
+        ),
+    ]
+    .boxed()
+}
+
+/// An operation on keys, on time, or on the engine.
+fn other_op() -> BoxedStrategy<Op> {
+    prop_oneof![
+        2 => key().prop_map(|key| Op::Remove { key }),
+        2 => (key(), key()).prop_map(|(from, to)| Op::Rename { from, to }),
+        2 => (key(), key()).prop_map(|(from, to)| Op::Copy { from, to }),
+        1 => (key(), 0u64..20).prop_map(|(key, after)| Op::Expire { key, after }),
+        1 => Just(Op::SwapDatabases),
+        1 => Just(Op::Flush),
+        6 => (1u64..9).prop_map(|ms| Op::Wait { ms }),
+        6 => Just(Op::EndCommand),
+        2 => Just(Op::Reopen),
+        4 => Just(Op::Checkpoint),
+    ]
+    .boxed()
+}
+
+/// A sequence of operations.
+pub(super) fn ops(len: usize) -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![5 => entry_op(), 6 => group_op(), 2 => other_op()];
+    proptest::collection::vec(op, 1..len)
+}
