@@ -326,6 +326,7 @@ impl Batch<'_> {
         };
         let to = count.map_or(index.end(), |count| index.advance(from, count as u64));
         let mut at = from;
+        new.ids.reserve(count.unwrap_or(0).min(IDS_RESERVED_MAX));
         while at < to {
             let (Some(id), lsn) = (index.id(at, log)?, index.lsn(at)) else {
                 break;
@@ -410,6 +411,9 @@ impl Batch<'_> {
         Ok((entries, ids))
     }
 }
+
+/// Most IDs for which room is made before it is known how many there are.
+const IDS_RESERVED_MAX: usize = 128;
 
 /// Slot of a stream and number of a group that were just found.
 pub(super) type Found = (u32, u32);

@@ -177,12 +177,12 @@ impl Group {
     fn ack(&mut self, id: EntryId) -> Result<(), Contradiction> {
         let slot = self
             .pending
-            .find(id)
+            .take(id)
             .ok_or("an acknowledged entry is not pending")?;
         let holder = self.pending.get(slot).consumer;
         let consumer = self.consumers.get_mut(holder).ok_or(NO_CONSUMER)?;
         self.pending.leave(slot, &mut consumer.pending);
-        self.pending.remove(slot);
+        self.pending.release(slot);
         Ok(())
     }
 
@@ -219,8 +219,8 @@ impl Group {
             .map(|entry| entry.id)
             .collect();
         for id in ids {
-            if let Some(slot) = self.pending.find(id) {
-                self.pending.remove(slot);
+            if let Some(slot) = self.pending.take(id) {
+                self.pending.release(slot);
             }
         }
         Ok(())

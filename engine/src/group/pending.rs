@@ -95,7 +95,7 @@ impl PendingList {
         self.link(slot);
     }
 
-    /// Takes an entry off the array of its consumer; it must be given to another or removed next.
+    /// Takes an entry off the array of its consumer; it must join another or be released next.
     pub(crate) fn leave(&self, slot: u32, consumer: &mut SortedSlots) {
         consumer.remove(&self.slots, self.slots.get(slot).id);
     }
@@ -115,10 +115,14 @@ impl PendingList {
         self.link(slot);
     }
 
-    /// Forgets an entry that has left its consumer.
-    pub(crate) fn remove(&mut self, slot: u32) {
+    /// Takes the entry with that ID out of the order by ID; it must be released next.
+    pub(crate) fn take(&mut self, id: EntryId) -> Option<u32> {
+        self.by_id.remove(&self.slots, id)
+    }
+
+    /// Forgets an entry that was taken, and that its consumer has no more.
+    pub(crate) fn release(&mut self, slot: u32) {
         self.unlink(slot);
-        self.by_id.remove(&self.slots, self.slots.get(slot).id);
         self.slots.free(slot);
         if self.by_id.len == 0 && self.memory() > IDLE_MEMORY_MAX {
             *self = Self::default();
@@ -277,7 +281,8 @@ pub(crate) struct SortedSlots {
 struct SortedChunk {
     /// Not above the first entry of this chunk, above all of the chunk before.
     first: EntryId,
-    slots: Vec<u32>,
+    /// A ring: acknowledgements take from the front.
+    slots: VecDeque<u32>,
 }
 
 impl SortedSlots {
@@ -286,11 +291,11 @@ impl SortedSlots {
     }
 
     fn first(&self) -> Option<u32> {
-        self.chunks.front()?.slots.first().copied()
+        self.chunks.front()?.slots.front().copied()
     }
 
     fn last(&self) -> Option<u32> {
-        self.chunks.back()?.slots.last().copied()
+        self.chunks.back()?.slots.back().copied()
     }
 
     /// The chunk that holds `id` if any does.
@@ -318,7 +323,7 @@ impl SortedSlots {
         {
             self.chunks.push_back(SortedChunk {
                 first: id,
-                slots: vec![slot],
+                slots: VecDeque::from([slot]),
             });
             return;
         }
@@ -344,19 +349,17 @@ impl SortedSlots {
         }
     }
 
-    fn remove(&mut self, slots: &Slots, id: EntryId) {
-        let Some(index) = self.chunk_of(id) else {
-            return;
-        };
+    fn remove(&mut self, slots: &Slots, id: EntryId) -> Option<u32> {
+        let index = self.chunk_of(id)?;
         let chunk = &mut self.chunks[index];
-        if let Ok(at) = chunk.search(slots, id) {
-            chunk.slots.remove(at);
-            self.len -= 1;
-            let is_kept = self.len == 0 && chunk.slots.capacity() <= IDLE_SORTED_MAX;
-            if chunk.slots.is_empty() && !is_kept {
-                self.chunks.remove(index);
-            }
+        let at = chunk.search(slots, id).ok()?;
+        let removed = chunk.slots.remove(at);
+        self.len -= 1;
+        let is_kept = self.len == 0 && chunk.slots.capacity() <= IDLE_SORTED_MAX;
+        if chunk.slots.is_empty() && !is_kept {
+            self.chunks.remove(index);
         }
+        removed
     }
 
     fn from<'a>(
@@ -388,7 +391,7 @@ impl SortedChunk {
         // The front is where acknowledgements come.
         if self
             .slots
-            .first()
+            .front()
             .is_some_and(|&slot| slots.get(slot).id == id)
         {
             return Ok(0);
@@ -400,5 +403,111 @@ impl SortedChunk {
     /// How many entries are below `id`.
     fn rank(&self, slots: &Slots, id: EntryId) -> usize {
         self.search(slots, id).unwrap_or_else(|at| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Insert { ms: u64, consumer: usize, time: u64 },
+        Ack { ms: u64 },
+        Move { ms: u64, consumer: usize, time: u64 },
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let (ms, consumer, time) = (0u64..2000, 0usize..2, 0u64..50);
+        prop_oneof![
+            4 => (ms.clone(), consumer.clone(), time.clone())
+                .prop_map(|(ms, consumer, time)| Op::Insert { ms, consumer, time }),
+            2 => ms.clone().prop_map(|ms| Op::Ack { ms }),
+            1 => (ms, consumer, time)
+                .prop_map(|(ms, consumer, time)| Op::Move { ms, consumer, time }),
+        ]
+    }
+
+    /// ID to consumer, time, and a number that grows with each delivery.
+    type Model = BTreeMap<EntryId, (usize, u64, usize)>;
+
+    fn run(
+        list: &mut PendingList,
+        consumers: &mut [SortedSlots; 2],
+        model: &mut Model,
+        op: &Op,
+        tick: usize,
+    ) {
+        let entry = |ms| EntryId::new(ms, 0);
+        match *op {
+            Op::Insert { ms, consumer, time } => {
+                let id = entry(ms);
+                assert_eq!(list.find(id).is_some(), model.contains_key(&id));
+                if list.find(id).is_none() {
+                    let number = u32::try_from(consumer).unwrap();
+                    let new = NewPending {
+                        id,
+                        delivered_ms: time,
+                        delivery_count: 1,
+                        consumer: number,
+                    };
+                    list.insert(new, &mut consumers[consumer]);
+                    model.insert(id, (consumer, time, tick));
+                }
+            }
+            Op::Ack { ms } => {
+                let taken = list.take(entry(ms));
+                assert_eq!(taken.is_some(), model.remove(&entry(ms)).is_some());
+                if let Some(slot) = taken {
+                    let holder = list.get(slot).consumer as usize;
+                    list.leave(slot, &mut consumers[holder]);
+                    list.release(slot);
+                }
+            }
+            Op::Move { ms, consumer, time } => {
+                if let Some(slot) = list.find(entry(ms)) {
+                    let holder = list.get(slot).consumer as usize;
+                    list.leave(slot, &mut consumers[holder]);
+                    list.join(
+                        slot,
+                        u32::try_from(consumer).unwrap(),
+                        &mut consumers[consumer],
+                    );
+                    list.set_delivery(slot, time, 2);
+                    model.insert(entry(ms), (consumer, time, tick));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn all_orders_agree_with_a_map(ops in proptest::collection::vec(op(), 1..3000), start in 0u64..2000) {
+            let (mut list, mut consumers) = (PendingList::default(), Default::default());
+            let mut model = Model::new();
+            for (tick, op) in ops.iter().enumerate() {
+                run(&mut list, &mut consumers, &mut model, op, tick);
+            }
+            let start = EntryId::new(start, 0);
+            let ids: Vec<_> = list.from(start).map(|entry| entry.id).collect();
+            prop_assert_eq!(ids, model.range(start..).map(|(id, _)| *id).collect::<Vec<_>>());
+            for (number, consumer) in consumers.iter().enumerate() {
+                let ids: Vec<_> = list.of_consumer(consumer, start).map(|entry| entry.id).collect();
+                let of = model.range(start..).filter(|(_, held)| held.0 == number);
+                prop_assert_eq!(ids, of.map(|(id, _)| *id).collect::<Vec<_>>());
+            }
+            let mut by_time: Vec<_> = model.iter().map(|(id, held)| (held.1, held.2, *id)).collect();
+            by_time.sort_unstable();
+            let oldest: Vec<_> = list.oldest_first().map(|entry| entry.id).collect();
+            prop_assert_eq!(oldest, by_time.iter().map(|held| held.2).collect::<Vec<_>>());
+            prop_assert_eq!(list.len(), model.len());
+            prop_assert_eq!(list.bounds().map(|bounds| bounds.0), model.keys().next().copied());
+        }
     }
 }
