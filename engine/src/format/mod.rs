@@ -11,3 +11,6 @@ mod ids;
 pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod varint;
+
+#[cfg(test)]
+mod tests;

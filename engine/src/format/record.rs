@@ -148,6 +148,9 @@ const DELIVERED: u8 = 17;
 const REDELIVERED: u8 = 18;
 const ACKED: u8 = 19;
 const CLAIMED: u8 = 20;
+/// The highest kind that there is.
+#[cfg(test)]
+pub(crate) const KIND_MAX: u8 = CLAIMED;
 
 /// The most bytes that a record takes beside its name and lists.
 const FIXED_LEN_MAX: usize = 1 + 10 * varint::VARINT_LEN_MAX;
