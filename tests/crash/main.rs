@@ -2,6 +2,7 @@
 //! had acknowledged: nothing acknowledged is missing, nothing is half done, in every sync policy.
 
 mod model;
+mod tester;
 mod worker;
 
 use std::hash::{BuildHasher, RandomState};

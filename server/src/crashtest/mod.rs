@@ -100,7 +100,7 @@ fn test(options: &Options) -> io::Result<ExitCode> {
     let mut report = run.finish();
     report.is_interrupted = matches!(halt, Err(Halt::Interrupted));
     report.is_failed = report.tally.fails(&options.allowed);
-    report.kept = home.close(options.keep || !report.tally.totals().is_empty());
+    report.kept = home.close(options.keep || report.is_failed);
     say(&report::summary(&report));
     if let Some(path) = &options.svg {
         std::fs::write(path, report::svg(&report))?;
