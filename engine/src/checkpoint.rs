@@ -20,7 +20,7 @@ const UNFINISHED: &str = ".ckpt.new";
 const WRITE_LEN: usize = 1 << 20;
 
 /// What was read, or what is wrong with it.
-type Verified<T> = std::result::Result<T, &'static str>;
+pub(crate) type Verified<T> = std::result::Result<T, &'static str>;
 
 /// A checkpoint that is there.
 #[derive(Clone, Debug)]
@@ -173,13 +173,18 @@ pub(crate) fn find(storage: &dyn Storage, dir: &Path) -> Result<Found> {
     Ok(found)
 }
 
+/// Whether a file of that name is a checkpoint.
+pub(crate) fn is_checkpoint(name: &str) -> bool {
+    is_name(name, SUFFIX)
+}
+
 fn is_name(name: &str, suffix: &str) -> bool {
     name.strip_suffix(suffix)
         .is_some_and(|lsn| lsn.len() == 16 && lsn.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Reads and verifies a checkpoint; the inner error says what is wrong with it.
-fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept, Vec<u8>)>> {
+pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept, Vec<u8>)>> {
     let file = storage
         .open(path, Access::Read)
         .map_err(|error| io_error("open", path, error))?;

@@ -1,6 +1,7 @@
 //! A persistent stream engine: Redis Streams semantics on an append-only log.
 
 mod batch;
+mod check;
 mod checkpoint;
 mod engine;
 mod entries;
@@ -28,6 +29,7 @@ pub use batch::{
     Deliver, Delivery, GroupFull, GroupInfo, History, Member, NewId, PendingFilter, PendingInfo,
     PendingSummary, Range, StreamFull, StreamInfo, Trim, TrimStrategy,
 };
+pub use check::{CheckReport, CheckedState, Damage, check};
 pub use engine::{CheckpointReport, CheckpointStatus, Engine, EngineStats, Loss, RecoveryReport};
 pub use entries::{Entries, Fields};
 pub use error::{Error, Result};

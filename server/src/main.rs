@@ -8,8 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1).peekable();
-    if words.next_if(|word| word == "crashtest").is_some() {
-        return alluvium::crashtest::run(words);
+    if let Some(tool) = words.peek().and_then(|name| alluvium::tool(name)) {
+        return tool(words.skip(1).collect());
     }
     match Invocation::parse(words) {
         Ok(Invocation::Run(start)) => run(*start),

@@ -16,6 +16,7 @@ const ENGINE_RANKS: &[&[&str]] = &[
     &["checkpoint"],
     // A batch is the engine's lock held: the two are one layer in two folders.
     &["batch", "engine"],
+    &["check"],
 ];
 
 /// Where the server may touch files: its own configuration and /proc, never the store; and the crash

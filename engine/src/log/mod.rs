@@ -15,7 +15,7 @@ pub(crate) mod prepare;
 mod progress;
 pub(crate) mod recovery;
 mod replay;
-mod scan;
+pub(crate) mod scan;
 pub(crate) mod segment;
 mod set;
 

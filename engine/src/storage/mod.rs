@@ -5,6 +5,7 @@
 //! Nothing but a sync makes anything durable: [`StorageFile::sync`] the bytes and the length of a
 //! file, [`Storage::sync_dir`] the names in a directory.
 
+pub(crate) mod read_only;
 mod real;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulated;

@@ -40,12 +40,10 @@ use options::{HELP, Options, Request};
 use process::Launch;
 use run::{Halt, Run};
 
-/// Wrong usage, or no server.
-const EXIT_UNUSABLE: u8 = 2;
+use crate::tools::UNUSABLE;
 
 /// Runs the tester on the words behind `alluvium crashtest`.
-#[must_use]
-pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
     let options = match Options::parse(words) {
         Ok(Request::Help) => {
             print!("{HELP}");
@@ -54,14 +52,14 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Request::Run(options)) => options,
         Err(mistake) => {
             eprintln!("alluvium crashtest: {mistake}\nTry alluvium crashtest --help.");
-            return ExitCode::from(EXIT_UNUSABLE);
+            return ExitCode::from(UNUSABLE);
         }
     };
     match test(&options) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("alluvium crashtest: {error}");
-            ExitCode::from(EXIT_UNUSABLE)
+            ExitCode::from(UNUSABLE)
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Deeds, Report, RoundReport};
+use crate::tools::json_text as text;
 
 /// The whole run.
 pub(in super::super) fn json(report: &Report) -> String {
@@ -108,32 +109,4 @@ fn block(open: char, items: &[String], close: char) -> String {
         return format!("{open}{close}");
     }
     format!("{open}\n{}\n  {close}", items.join(",\n"))
-}
-
-/// A JSON string.
-fn text(text: &str) -> String {
-    let mut out = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            char if char.is_control() => {
-                let _ = write!(out, "\\u{:04x}", u32::from(char));
-            }
-            char => out.push(char),
-        }
-    }
-    out.push('"');
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::text;
-
-    #[test]
-    fn strings_are_escaped() {
-        assert_eq!(text("a\"b\\c\nd\u{1}e"), r#""a\"b\\c\nd\u0001e""#);
-    }
 }
