@@ -65,6 +65,10 @@ pub(crate) struct Outbox {
 }
 
 /// One connection; see the module's description.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a claim of its own about the client"
+)]
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) address: SocketAddr,

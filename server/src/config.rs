@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -176,7 +177,7 @@ impl Start {
         }
         parameter
             .set_words(&mut self.config, &values)
-            .map_err(|complaint| wrong(place, &words.join(&b' '), &complaint.to_string()))
+            .map_err(|complaint| wrong(place, &words.join(&b' '), &complaint))
     }
 }
 
@@ -209,9 +210,9 @@ pub fn help() -> String {
         } else {
             default
         };
-        text.push_str(&format!("  {} {default}\n", parameter.name));
+        push_line(&mut text, format_args!("  {} {default}", parameter.name));
         for line in wrap(parameter.meaning, 72) {
-            text.push_str(&format!("      {line}\n"));
+            push_line(&mut text, format_args!("      {line}"));
         }
     }
     text
@@ -244,6 +245,10 @@ what runs, syncs, takes a checkpoint and exits with code 0.
 Parameters and their defaults, for the file, the command line and CONFIG SET:
 
 ";
+
+fn push_line(text: &mut String, line: fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("a String takes all that is written");
+}
 
 /// Breaks a text into lines at its spaces.
 fn wrap(text: &str, width: usize) -> Vec<String> {

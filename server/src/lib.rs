@@ -1,5 +1,4 @@
 //! A durable stream broker that speaks Redis Streams.
-#![expect(dead_code, reason = "removed as the parts come together")]
 
 mod broker;
 mod buffers;
