@@ -4,7 +4,6 @@
 //! connection is accepted any more, requests that run are answered, connections close, the engine
 //! syncs and takes a checkpoint. If the log is poisoned the broker ends too, with an error.
 
-use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -69,11 +68,6 @@ pub enum RunError {
 }
 
 impl Server {
-    /// Writes a line that an operator should see.
-    pub(crate) fn complain(&self, what: fmt::Arguments<'_>) {
-        log::warning(what);
-    }
-
     /// Begins an orderly end of the broker, as SIGTERM does.
     pub(crate) fn shut_down(&self) {
         self.is_ending.store(true, Ordering::Release);

@@ -28,6 +28,7 @@ mod tools;
 mod waiters;
 mod watches;
 
+pub use alluvium_engine::SyncPolicy;
 pub(crate) use broker::Server;
 pub use broker::{RunError, run};
 pub use config::{ConfigError, Invocation, Start, help, version};

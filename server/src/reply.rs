@@ -335,18 +335,6 @@ impl Reply {
         encode::header(&mut self.bytes, prefix, len);
     }
 
-    /// A double; in RESP2 a bulk string.
-    pub(crate) fn double(&mut self, number: f64) {
-        let text = number.to_string();
-        if self.is_resp3() {
-            self.bytes.push(b',');
-            self.bytes.extend_from_slice(text.as_bytes());
-            self.bytes.extend_from_slice(b"\r\n");
-        } else {
-            self.bulk(text.as_bytes());
-        }
-    }
-
     /// Plain text that is not to be escaped when shown (INFO, CLIENT LIST); in RESP2 a bulk string.
     pub(crate) fn verbatim(&mut self, text: &[u8]) {
         if self.is_resp3() {

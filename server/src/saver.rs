@@ -5,6 +5,7 @@ use alluvium_engine::Result;
 use parking_lot::{Condvar, Mutex};
 
 use crate::Server;
+use crate::log;
 
 #[derive(Default)]
 struct State {
@@ -61,7 +62,7 @@ impl Saver {
             let result = save(server);
             saver.state.lock().is_running = false;
             if let Err(error) = result {
-                server.complain(format_args!("checkpoint failed: {error}"));
+                log::warning(format_args!("checkpoint failed: {error}"));
             }
         }
     }

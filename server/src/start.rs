@@ -308,6 +308,10 @@ pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
 /// ```
 pub struct Broker {
     address: SocketAddr,
+    running: Option<Running>,
+}
+
+struct Running {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<(), RunError>>,
 }
@@ -341,8 +345,7 @@ impl Broker {
             })?;
         Ok(Self {
             address,
-            stop,
-            thread,
+            running: Some(Running { stop, thread }),
         })
     }
 
@@ -352,15 +355,13 @@ impl Broker {
         self.address
     }
 
-    /// Ends the broker in order, and waits for that.
+    /// Ends the broker in order, and waits for that. Dropping does the same, and ignores errors.
     ///
     /// # Errors
     ///
     /// See [`RunError`].
-    pub fn stop(self) -> Result<(), RunError> {
-        // A broker that has ended already does not listen to the order.
-        let _ = self.stop.send(());
-        join(self.thread)
+    pub fn stop(mut self) -> Result<(), RunError> {
+        self.end(true)
     }
 
     /// Waits for the broker to end by itself.
@@ -368,14 +369,27 @@ impl Broker {
     /// # Errors
     ///
     /// See [`RunError`].
-    pub fn wait(self) -> Result<(), RunError> {
-        join(self.thread)
+    pub fn wait(mut self) -> Result<(), RunError> {
+        self.end(false)
+    }
+
+    fn end(&mut self, is_ordered: bool) -> Result<(), RunError> {
+        let Some(Running { stop, thread }) = self.running.take() else {
+            return Ok(());
+        };
+        // Held until the end: a sender that is dropped is an order too.
+        let waits = (!is_ordered).then_some(stop);
+        let result = thread.join();
+        drop(waits);
+        match result {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 }
 
-fn join(thread: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
-    match thread.join() {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.end(true);
     }
 }

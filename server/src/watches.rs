@@ -88,11 +88,6 @@ impl Watches {
             }
         }
     }
-
-    /// Number of keys under watch.
-    pub(crate) fn len(&self) -> usize {
-        self.keys
-    }
 }
 
 fn mark_dirty(clients: &mut Clients, slots: &[Slot]) {

@@ -4,6 +4,7 @@ use super::flag::{ADMIN, LOADING, NOSCRIPT, STALE};
 use super::help::help;
 use super::{Ctx, Flow, Group, Spec};
 use crate::glob;
+use crate::log;
 use crate::parameters::{Change, Config, Parameter, TABLE, rewrite};
 use crate::refusal::Refusal;
 
@@ -147,6 +148,7 @@ fn apply(ctx: &mut Ctx<'_, '_>, changed: Config) {
     if changed.stream_node_max_entries != present.stream_node_max_entries {
         ctx.batch.set_node_entries_max(changed.node_entries_max());
     }
+    log::set_level(changed.loglevel);
     ctx.hub.stats.limit_slow_log(changed.slowlog_max_len);
     ctx.hub.config = changed;
 }

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use super::flag::{ADMIN, LOADING, NOSCRIPT, STALE};
+use super::flag::{ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE};
 use super::help::help;
 use super::{Ctx, Flow, Group, Spec};
-use crate::parameters::{DebugCommand, rewrite};
+use crate::log;
+use crate::parameters::rewrite;
 use crate::refusal::Refusal;
 
 // The subcommands are not in the table: an unknown one is refused in words of its own.
 pub(crate) static SPECS: &[Spec] = &[Spec {
     name: "debug",
     arity: -2,
-    flags: ADMIN | NOSCRIPT | LOADING | STALE,
+    flags: ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED,
     group: Group::Server,
     complexity: "Depends on the subcommand.",
     summary: "Does what only tests need.",
@@ -22,23 +23,11 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
 }];
 
 fn debug(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
-    let is_allowed = match ctx.hub.config.enable_debug_command {
-        DebugCommand::Yes => true,
-        DebugCommand::Local => ctx.client().address.ip().is_loopback(),
-        DebugCommand::No => false,
-    };
-    if !is_allowed {
-        return Err(Refusal::new(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \
-             \"local\", you can run it from a local connection, otherwise you need to set this \
-             option in the configuration file, and then restart the server.",
-        ));
-    }
     match (args[1].to_ascii_lowercase().as_slice(), &args[2..]) {
         (b"sleep", [seconds]) => sleep(ctx, seconds),
         (b"log", [message]) => {
             let message = String::from_utf8_lossy(message);
-            ctx.server.complain(format_args!("DEBUG LOG: {message}"));
+            log::warning(format_args!("DEBUG LOG: {message}"));
             ctx.reply.ok();
             Ok(Flow::Done)
         }

@@ -85,6 +85,8 @@ pub(crate) struct Decoder {
     missing: usize,
     /// Length of the argument at `at`, if its header has been read.
     bulk: Option<usize>,
+    /// What stopped decoding for good: what follows has no meaning.
+    wrong: Option<ProtocolError>,
 }
 
 impl Decoder {
@@ -95,7 +97,16 @@ impl Decoder {
         limits: Limits,
         requests_max: usize,
     ) -> Result<(), ProtocolError> {
-        while self.ends.len() - self.next < requests_max && self.decode_one(input, limits)? {}
+        while self.ends.len() - self.next < requests_max {
+            if let Some(wrong) = self.wrong {
+                return Err(wrong);
+            }
+            match self.decode_one(input, limits) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(wrong) => self.wrong = Some(wrong),
+            }
+        }
         Ok(())
     }
 
