@@ -39,7 +39,6 @@ impl Parts {
             Arc::clone(&storage),
             dir.join(LOG),
             options.segment_size,
-            options.threads == Threads::Inline,
         ));
         let commit = Commit::new(Arc::clone(&progress), Arc::clone(&clock));
         Self {

@@ -15,6 +15,10 @@ use crate::{Result, SyncPolicy};
 
 /// How often the log is synced under `EverySecond`, and written under `Never`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// More than this is not left unsynced, whatever the policy: the next roll would have to wait for it.
+const BACKLOG_MAX: u64 = 8 << 20;
+/// How often it is looked whether that much has gathered.
+const BACKLOG_POLL: Duration = Duration::from_millis(50);
 /// How often it is looked whether a checkpoint is due.
 const CHECKPOINT_POLL: Duration = Duration::from_millis(100);
 /// How long to wait before another checkpoint after one that failed.
@@ -97,35 +101,38 @@ fn commit_until(shared: &Shared, should_stop: &AtomicBool) {
     let leader = Leader::new(&shared.parts.progress);
     let mut synced = shared.parts.clock.monotonic();
     while !should_stop.load(Ordering::SeqCst) {
-        let progress = &shared.parts.progress;
-        let committed = match progress.policy() {
-            SyncPolicy::Always if progress.durable() < progress.appended() => {
-                // No sleep: more may have gathered while this was synced.
-                shared.commit_all().map(|()| None)
-            }
-            SyncPolicy::Always => Ok(Some(SYNC_INTERVAL)),
-            policy => {
-                let elapsed = shared.parts.clock.monotonic().saturating_sub(synced);
-                match SYNC_INTERVAL.checked_sub(elapsed) {
-                    Some(rest) if !rest.is_zero() => Ok(Some(rest)),
-                    _ => {
-                        synced = shared.parts.clock.monotonic();
-                        let written = match policy {
-                            SyncPolicy::Never => shared.write(),
-                            _ => shared.commit_all(),
-                        };
-                        written.map(|()| None)
-                    }
-                }
-            }
-        };
-        match committed {
+        match commit_once(shared, &mut synced) {
+            // No sleep: more may have gathered meanwhile.
             Ok(None) => {}
             Ok(Some(sleep)) => thread::park_timeout(sleep),
             Err(_) => return,
         }
     }
     leader.succeed();
+}
+
+/// Does what the policy asks for now; how long to sleep if that is nothing.
+fn commit_once(shared: &Shared, synced: &mut Duration) -> Result<Option<Duration>> {
+    let progress = &shared.parts.progress;
+    let policy = progress.policy();
+    if policy == SyncPolicy::Always {
+        if progress.durable() >= progress.appended() {
+            return Ok(Some(SYNC_INTERVAL));
+        }
+        return shared.commit_all().map(|()| None);
+    }
+    let now = shared.parts.clock.monotonic();
+    if now.saturating_sub(*synced) >= SYNC_INTERVAL {
+        *synced = now;
+        shared.write()?;
+        if policy == SyncPolicy::EverySecond {
+            shared.parts.commit.sync()?;
+        }
+    }
+    if progress.written().since(progress.durable()) > BACKLOG_MAX {
+        shared.parts.commit.sync()?;
+    }
+    Ok(Some(BACKLOG_POLL))
 }
 
 fn checkpoint_until(shared: &Shared, should_stop: &AtomicBool) {

@@ -66,6 +66,8 @@ fn the_constants_of_the_page_are_those_of_the_code() {
 
 #[test]
 fn the_offsets_of_the_page_are_those_of_the_code() {
+    use frame::{FLAGS_AT, HEADER_LEN, LAG_AT, MAGIC_AT, PAYLOAD_LEN_AT, ZERO_AT};
+    use segment::{CRC_AT, FIELDS_LEN, FIRST_AT, HEADER_LEN_AT, IDENTITY_AT, LEN_AT, VERSION_AT};
     let offsets = |title: &str| -> Vec<usize> {
         let section = DOC.split(title).nth(1).unwrap();
         let lines = section
@@ -75,7 +77,6 @@ fn the_offsets_of_the_page_are_those_of_the_code() {
         rows.map(|row| row.split('|').nth(1).unwrap().trim().parse().unwrap())
             .collect()
     };
-    use segment::{CRC_AT, FIELDS_LEN, FIRST_AT, HEADER_LEN_AT, IDENTITY_AT, LEN_AT, VERSION_AT};
     assert_eq!(
         offsets("## Segment"),
         [
@@ -92,7 +93,6 @@ fn the_offsets_of_the_page_are_those_of_the_code() {
         .chain([FIELDS_LEN])
         .collect::<Vec<_>>()
     );
-    use frame::{FLAGS_AT, HEADER_LEN, LAG_AT, MAGIC_AT, PAYLOAD_LEN_AT, ZERO_AT};
     assert_eq!(
         offsets("## Frame"),
         [

@@ -75,11 +75,7 @@ impl Commit {
 
     fn write_buffer(&self, writer: &mut Writer, buffer: &Buffer) -> Result<()> {
         for run in buffer.runs() {
-            let is_next = |current: &Arc<Segment>| !Arc::ptr_eq(current, run.segment);
-            if writer.segment.as_ref().is_some_and(is_next) {
-                self.sync()?;
-            }
-            writer.segment = Some(Arc::clone(run.segment));
+            self.move_to(writer, run.segment)?;
             let end = run.lsn.plus(run.len as u64);
             run.segment.write(run.lsn, run.padded)?;
             run.segment.mark_filled(end);
@@ -93,6 +89,17 @@ impl Commit {
             counters.bytes.fetch_add(run.len as u64, Ordering::Relaxed);
             self.progress.publish_written(end);
         }
+        Ok(())
+    }
+
+    /// Seals the segment that was written before, if there is another one now.
+    fn move_to(&self, writer: &mut Writer, segment: &Arc<Segment>) -> Result<()> {
+        let is_other = |current: &&Arc<Segment>| !Arc::ptr_eq(current, segment);
+        if let Some(sealed) = writer.segment.as_ref().filter(is_other) {
+            self.sync()?;
+            sealed.seal();
+        }
+        writer.segment = Some(Arc::clone(segment));
         Ok(())
     }
 

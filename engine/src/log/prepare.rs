@@ -38,8 +38,6 @@ pub(crate) struct Prepare {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
     segment_size: u64,
-    /// Whether the caller does the work.
-    is_inline: bool,
     wanted: Mutex<Wanted>,
     changed: Condvar,
     /// Whether the reserve is there, as far as is known: what grows the data may go on.
@@ -67,6 +65,8 @@ struct Wanted {
     steps: u64,
     /// Whether a round is under way; it releases the lock at times.
     is_busy: bool,
+    /// Whether a thread does the work; otherwise whoever needs something does.
+    has_thread: bool,
     is_stopped: bool,
 }
 
@@ -120,18 +120,12 @@ impl Failure {
 }
 
 impl Prepare {
-    /// Segments of `segment_size` bytes in `dir`; if `is_inline`, made by whoever needs them.
-    pub(crate) fn new(
-        storage: Arc<dyn Storage>,
-        dir: PathBuf,
-        segment_size: u64,
-        is_inline: bool,
-    ) -> Self {
+    /// Segments of `segment_size` bytes in `dir`.
+    pub(crate) fn new(storage: Arc<dyn Storage>, dir: PathBuf, segment_size: u64) -> Self {
         Self {
             storage,
             dir,
             segment_size,
-            is_inline,
             wanted: Mutex::default(),
             changed: Condvar::new(),
             reserve_holds: AtomicBool::new(true),
@@ -217,14 +211,14 @@ impl Prepare {
             wanted.len_min = wanted.len_min.max(len_min);
             wanted.is_urgent |= growth == Growth::Shrinks && !has_tried;
             has_tried = true;
-            if self.is_inline {
+            if !wanted.has_thread && !wanted.is_busy {
                 self.round(&mut wanted);
-            } else {
-                let steps = wanted.steps;
-                self.changed.notify_all();
-                while wanted.steps == steps && !wanted.is_stopped {
-                    self.changed.wait(&mut wanted);
-                }
+                continue;
+            }
+            let steps = wanted.steps;
+            self.changed.notify_all();
+            while wanted.steps == steps && !wanted.is_stopped {
+                self.changed.wait(&mut wanted);
             }
         }
     }
@@ -238,8 +232,8 @@ impl Prepare {
         has_tried: bool,
     ) -> Option<Result<()>> {
         let is_ready = wanted.has_next(len_min);
-        // The thread tries again by itself; an inline log has nobody else who would.
-        let may_try = self.is_inline && !has_tried;
+        // A thread tries again by itself; without one there is nobody else who would.
+        let may_try = !wanted.has_thread && !has_tried;
         let failure = wanted.failed.as_ref().map(Failure::error);
         match growth {
             Growth::Grows if !self.reserve_holds() && !may_try => Some(Err(Error::DiskFull)),
@@ -271,7 +265,8 @@ impl Prepare {
     /// The preparing thread: works until it is stopped.
     pub(crate) fn run(&self) {
         let _stop = StopOnDrop(self);
-        let mut wanted = self.wanted.lock();
+        let mut wanted = self.lock_idle();
+        wanted.has_thread = true;
         while !wanted.is_stopped {
             if !wanted.has_work() {
                 self.changed.wait(&mut wanted);
@@ -470,6 +465,7 @@ impl Drop for StopOnDrop<'_> {
         // The lock is free: the guard of `run` was dropped before this one.
         let mut wanted = self.0.wanted.lock();
         wanted.is_stopped = true;
+        wanted.has_thread = false;
         wanted.is_busy = false;
         self.0.changed.notify_all();
     }

@@ -345,7 +345,11 @@ impl Reading {
             self.found.end = segment.frames_lsn();
             self.segments.push(segment);
         }
-        self.segments[self.segments.len() - 1].mark_filled(self.found.end);
+        let active = self.segments.len() - 1;
+        self.segments[active].mark_filled(self.found.end);
+        for sealed in &self.segments[..active] {
+            sealed.seal();
+        }
         self.found.segments = self.segments;
         self.found.next = next;
         Ok(self.found)

@@ -1,12 +1,16 @@
 //! One file of the log, mapped for reading.
 //!
 //! Invariant: bytes below `filled` have been written and are never written again while the
-//! segment is open; only they are handed out.
+//! segment is open; only they are handed out. A sealed segment is a map without an open file, so
+//! that the number of segments is not bounded by that of file descriptors.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::error::io_error;
 use crate::format::segment::{FIELDS_LEN, HEADER_LEN, Header};
@@ -22,7 +26,8 @@ const NAME_DIGITS: usize = 16;
 pub(crate) struct Segment {
     path: PathBuf,
     header: Header,
-    file: Arc<dyn StorageFile>,
+    /// `None` once the segment is sealed.
+    file: Mutex<Option<Arc<dyn StorageFile>>>,
     map: Map,
     filled: AtomicU64,
 }
@@ -59,7 +64,7 @@ impl Segment {
         Ok(Self {
             path,
             header,
-            file,
+            file: Mutex::new(Some(file)),
             map,
             filled: AtomicU64::new(HEADER_LEN as u64),
         })
@@ -108,7 +113,7 @@ impl Segment {
 
     /// Writes at `lsn`, where nobody reads.
     pub(crate) fn write(&self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
-        write_all_at(&*self.file, lsn.since(self.first_lsn()), bytes)
+        write_all_at(&*self.file()?, lsn.since(self.first_lsn()), bytes)
             .map_err(|error| io_error("write", &self.path, error))
     }
 
@@ -118,8 +123,24 @@ impl Segment {
             .store(lsn.since(self.first_lsn()), Ordering::Release);
     }
 
+    fn file(&self) -> Result<Arc<dyn StorageFile>> {
+        let sealed = || {
+            io_error(
+                "write",
+                &self.path,
+                io::ErrorKind::ReadOnlyFilesystem.into(),
+            )
+        };
+        self.file.lock().clone().ok_or_else(sealed)
+    }
+
+    /// Nothing will be written any more.
+    pub(crate) fn seal(&self) {
+        *self.file.lock() = None;
+    }
+
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file
+        self.file()?
             .sync()
             .map_err(|error| io_error("sync", &self.path, error))
     }
@@ -127,14 +148,14 @@ impl Segment {
     /// Reads at most `len_max` bytes from `lsn` on, past the cache, so that what is seen is what
     /// the disk holds.
     pub(crate) fn read_uncached(&self, lsn: Lsn, len_max: u64, into: &mut Vec<u8>) -> Result<()> {
-        self.file
-            .drop_cache()
+        let file = self.file()?;
+        file.drop_cache()
             .map_err(|error| io_error("drop cache of", &self.path, error))?;
         let offset = lsn.since(self.first_lsn());
         let len = usize::try_from(self.header.len.saturating_sub(offset).min(len_max));
         into.clear();
         into.resize(len.expect("a segment is mapped, so its length fits"), 0);
-        let read = read_full_at(&*self.file, offset, into)
+        let read = read_full_at(&*file, offset, into)
             .map_err(|error| io_error("read", &self.path, error))?;
         if read < into.len() {
             return Err(Error::Corrupt {
