@@ -5,7 +5,7 @@
 //!
 //! Before it is written, a buffer is padded with zeros to the end of a block. Zeros are what the
 //! file has there, so this changes nothing; but a block that is written whole need not be read
-//! first, and the zeros of a prepared segment are not cached (measured: the reads made an
+//! first, and the zeros of a prepared segment are not always cached (measured: the reads made an
 //! unsynced commit six times as expensive).
 
 use std::sync::Arc;

@@ -362,6 +362,8 @@ impl Prepare {
             Step::MakeReserve if !wanted.has_reserve => {
                 let made = MutexGuard::unlocked(wanted, || {
                     let made = self.make(RESERVE, Lsn::ZERO, self.segment_size)?;
+                    // It will not be written to soon, if ever. The cache may say no.
+                    drop(made.file.drop_cache());
                     self.rename(&made.path, &self.dir.join(RESERVE))
                 });
                 wanted.has_reserve = made.is_ok();

@@ -16,8 +16,10 @@ use rustix::io::Errno;
 
 use super::{Access, Clock, DirEntry, Map, Storage, StorageFile};
 
-/// Zeros are written in pieces of this size, so that an allocation does not need much memory.
-const ZEROS_LEN: usize = 1 << 20;
+/// Zeros are written in pieces of this size. The page cache keeps what one call wrote in pages as large
+/// as that, and a later small write walks all blocks of its page: with pages of 1 MiB a write of 200
+/// bytes took 1.9 us, with these 0.4 us.
+const ZEROS_LEN: usize = 64 << 10;
 
 /// The operating system's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,9 +126,7 @@ impl StorageFile for RealFile {
                 .write_all_at(&zeros[..left.min(zeros.len())], offset + done)?;
             done += left.min(zeros.len()) as u64;
         }
-        self.sync()?;
-        // The zeros would only push out what is worth caching.
-        self.drop_cache()
+        self.sync()
     }
 
     fn drop_cache(&self) -> io::Result<()> {
