@@ -285,9 +285,13 @@ fn write_pidfile(config: &Config) -> Result<(), StartError> {
 /// The operating system gives no threads.
 pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if config.io_threads > 0 {
-        builder.worker_threads(usize::from(config.io_threads));
-    }
+    let threads = match usize::from(config.io_threads) {
+        // They share one lock, and the threads that write, sync and prepare need a processor too:
+        // on two processors a second one cost 30 to 40 percent more time a command.
+        0 => std::thread::available_parallelism().map_or(1, usize::from) / 2,
+        threads => threads,
+    };
+    builder.worker_threads(threads.max(1));
     builder.thread_name("alluvium-io").enable_all().build()
 }
 

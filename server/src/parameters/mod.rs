@@ -74,7 +74,7 @@ pub struct Config {
     pub timeout: u32,
     /// Most clients at a time.
     pub maxclients: u32,
-    /// Worker threads of the network side; 0: one for each processor.
+    /// Worker threads of the network side; 0: one for every two processors.
     pub io_threads: u16,
     /// Longest argument in bytes.
     pub proto_max_bulk_len: u64,

@@ -143,7 +143,7 @@ pub(crate) const TABLE: &[Parameter] = &[
         "io-threads",
         count!(Number, io_threads, 0, 128),
         AtStart,
-        "Threads that serve connections; 0: one for each processor.",
+        "Threads that serve connections; 0: one for every two processors.",
     ),
     kept("io-threads-do-reads", FLAG, "no"),
     kept("jemalloc-bg-thread", FLAG, "yes"),
