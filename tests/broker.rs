@@ -21,8 +21,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts the broker on a free port with further command line options. `ALLUVIUM_BIN` names
-    /// another build of it than the one that cargo just made.
+    /// Starts the broker on a free port with further command line options (or a configuration file
+    /// first). `ALLUVIUM_BIN` names another build of it.
     pub fn start(program: &str, options: &[&str]) -> Broker {
         let home = tempfile::tempdir().expect("a directory for the broker");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -108,6 +108,17 @@ impl Broker {
         self.child = spawn(&self.program, &self.options, self.home.path(), self.port);
     }
 
+    /// Sends SIGTERM and waits until the process ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "the process is ours to signal");
+        self.child.wait().expect("the process ended")
+    }
+
     /// Asks it to end in order and waits until it did.
     pub fn shut_down(&mut self) -> ExitStatus {
         // The reply is the closed connection.
@@ -125,9 +136,9 @@ fn spawn(program: &Path, options: &[String], home: &Path, port: u16) -> Child {
         .open(home.join("output"))
         .expect("a file for what it says");
     Command::new(program)
+        .args(options)
         .args(["--port", &port.to_string(), "--dir"])
         .arg(&data)
-        .args(options)
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("the same file again"))
         .stderr(output)

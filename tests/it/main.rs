@@ -4,6 +4,8 @@
 mod back_office;
 /// Every reply is the same bytes as recorded from a real server.
 mod golden;
+/// How a broker starts and ends, and that a kill changes nothing that it had said.
+mod lifecycle;
 /// What `docs/tour.md` shows is what the broker answers.
 mod tour;
 
