@@ -97,6 +97,7 @@ enum Admission {
     Queue(&'static Command),
     HoldBack(Duration),
     Refuse(Refusal, Option<&'static Command>),
+    HangUp,
 }
 
 impl<'s> Turn<'s> {
@@ -192,6 +193,7 @@ impl<'s> Turn<'s> {
                 self.reject(slot, &refusal, command, reply);
                 None
             }
+            Admission::HangUp => Some(Stop::Close),
         };
         let client = self.hub.clients.at_mut(slot);
         if client.is_silent() {
@@ -309,6 +311,7 @@ impl<'s> Turn<'s> {
     fn admit(&mut self, slot: Slot, args: &[&[u8]], now_ms: u64) -> Admission {
         let command = match find(args) {
             Ok(command) => command,
+            Err(_) if is_http(args[0]) => return Admission::HangUp,
             Err(refusal) => return Admission::Refuse(refusal, None),
         };
         let client = self.hub.clients.at(slot);
@@ -386,7 +389,8 @@ impl<'s> Turn<'s> {
         reply.simple("QUEUED");
     }
 
-    /// Refuses a request that did not run; a transaction that it was meant for is broken.
+    /// Refuses a request that did not run; a transaction that it was meant for is broken, or, if it
+    /// was EXEC, over.
     fn reject(
         &mut self,
         slot: Slot,
@@ -395,6 +399,15 @@ impl<'s> Turn<'s> {
         reply: &mut Reply,
     ) {
         let hub = &mut *self.hub;
+        let is_exec = command.is_some_and(|it| it.spec.has(flag::EXECUTES));
+        let aborted = is_exec.then(|| {
+            hub.clients.at_mut(slot).transaction = None;
+            hub.watches.forget(&mut hub.clients, slot);
+            let text = refusal.text();
+            let reason = text.strip_prefix(b"ERR ").unwrap_or(text);
+            Refusal::quoting(&[b"EXECABORT Transaction discarded because of: ", reason])
+        });
+        let refusal = aborted.as_ref().unwrap_or(refusal);
         if let Some(transaction) = &mut hub.clients.at_mut(slot).transaction {
             transaction.is_broken = true;
         }
@@ -437,6 +450,12 @@ pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Refusal> {
         }
         _ => Ok(command),
     }
+}
+
+/// A web page can make a browser post to any port; what it sends begins with one of these words, and
+/// nothing behind them is a command of ours.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 fn unknown(args: &[&[u8]]) -> Refusal {

@@ -38,11 +38,17 @@ pub(crate) fn monitors(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) {
 
 /// The arguments, without passwords.
 fn shown(ctx: &Ctx<'_, '_>, args: &[&[u8]]) -> Vec<Vec<u8>> {
-    let is_secret = matches!(ctx.command.full_name(), "auth" | "hello");
-    let hidden = |at: usize| is_secret && at > 0;
+    let first_hidden = match ctx.command.full_name() {
+        "auth" => 1,
+        "hello" => args
+            .iter()
+            .position(|arg| arg.eq_ignore_ascii_case(b"AUTH"))
+            .map_or(args.len(), |at| at + 1),
+        _ => args.len(),
+    };
     let args = args.iter().enumerate();
     args.map(|(at, arg)| {
-        if hidden(at) {
+        if at >= first_hidden {
             b"(redacted)".to_vec()
         } else {
             arg.to_vec()

@@ -31,11 +31,8 @@ impl Progress {
     /// Entries that are not delivered yet, where that is known.
     pub(super) fn lag(&self) -> Option<u64> {
         let counters = &self.counters;
-        if counters.entries_added == 0 || counters.length == 0 {
+        if counters.entries_added == 0 {
             return Some(0);
-        }
-        if self.cursor < counters.first_id && counters.max_deleted_id < counters.first_id {
-            return Some(counters.length);
         }
         let counted = self
             .entries_read

@@ -202,7 +202,8 @@ impl Shared {
         self.parts.prepare.pause();
         self.parts.commit.restart();
         match self.parts.recover() {
-            Ok((recovered, found)) => {
+            Ok((mut recovered, found)) => {
+                recovered.state.node_entries_max = core.state.node_entries_max;
                 *core = recovered;
                 *kept = found.kept;
                 *self.recovery.write() = found.report;

@@ -159,14 +159,14 @@ fn create(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     if args.len() > 8 {
         return Err(Refusal::unknown_use("XGROUP", args[1]));
     }
-    let (last_id, added) = stream.map_or((EntryId::MIN, 0), |it| (it.last_id, it.entries_added));
+    let last_id = stream.map_or(EntryId::MIN, |it| it.last_id);
     let id = cursor_id(args[4], last_id, false)?;
     if stream.is_none() {
         ctx.batch.create_stream(db, key)?;
         ctx.notify(EventClasses::NEW, "new", db, key);
         ctx.ready(db, key);
     }
-    let entries_read = options.entries_read.map(|count| count.min(added));
+    let entries_read = options.entries_read;
     ctx.batch
         .create_group(db, key, group, Cursor { id, entries_read })?;
     ctx.notify(EventClasses::STREAM, "xgroup-create", db, key);
@@ -185,9 +185,7 @@ fn set_id(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         return Err(Refusal::unknown_use("XGROUP", args[1]));
     }
     let id = cursor_id(args[4], stream.last_id, true)?;
-    let entries_read = options
-        .entries_read
-        .map(|count| count.min(stream.entries_added));
+    let entries_read = options.entries_read;
     ctx.batch
         .set_cursor(db, key, group, Cursor { id, entries_read })?;
     ctx.notify(EventClasses::STREAM, "xgroup-setid", db, key);

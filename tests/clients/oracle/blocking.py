@@ -279,12 +279,7 @@ def two_hundred_waiters_in_order(s):
     s.call("w", "XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")
     names = ["r%03d" % i for i in range(200)]
     for i, who in enumerate(names):
-        s.send(who, "XREADGROUP", "GROUP", "g", who, "BLOCK", "0", "COUNT", "1", "STREAMS", "s", ">")
-        if i % 20 == 19:
-            s.blocked(i + 1)
-        else:
-            s.actor("c").call("PING")
-    s.blocked(200)
+        s.waits(who, "XREADGROUP", "GROUP", "g", who, "BLOCK", "0", "COUNT", "1", "STREAMS", "s", ">", clients=i + 1)
     s.call("w", "MULTI")
     for i in range(200):
         s.call("w", "XADD", "s", "%d-1" % (i + 1), "f", "v")

@@ -5,7 +5,7 @@ differ are they parsed, masked (`masks.py`) and compared command by command.
 """
 
 from generate import settle
-from known import known, parts
+from known import chosen, known, last_existing, parts
 from masks import masked, same
 from resp import encode, parse_all, to_bytes
 
@@ -121,7 +121,7 @@ def first_difference(kind, commands, expected, found, is_old):
                     if all(agree(w, x, y, is_old) for w, x, y in rows):
                         continue
                     return Divergence(kind, i, command, left, right)
-        if is_old and parts(words, left, right):
+        if parts(words, left, right) if is_old else chosen(words, left, right):
             return None
         if not agree(words, left, right, is_old):
             return Divergence(kind, i, command, left, right)
@@ -131,7 +131,7 @@ def first_difference(kind, commands, expected, found, is_old):
 def agree(words, left, right, is_old):
     if left == right or same(masked(words, left), masked(words, right)):
         return True
-    return is_old and known(words, left, right) is not None
+    return known(words, left, right) is not None if is_old else last_existing(words, left, right)
 
 
 def minimised(sides, protocol, node_entries, commands, divergence, tries=400):

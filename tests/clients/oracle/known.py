@@ -1,6 +1,7 @@
-"""Known differences of Redis 7.0 from the current behaviour (Valkey 9.1, Redis 7.2): the whole list.
+"""Known differences between the servers under comparison: the whole list, each with its reason.
 
-Each row says why. The current servers must agree with each other on everything; Redis 7.0 on all but this.
+`known` and `parts` are about Redis 7.0, which is older than what the broker answers like. `chosen` is about the few
+places in which Redis 7.2 and Valkey 9.1 part and the broker goes with Redis.
 """
 
 from masks import masked, same
@@ -126,6 +127,32 @@ PARTINGS = [
     (is_command("MULTI"), errors(b"not allowed inside a transaction", b"MULTI calls can not be nested")),
     (is_command("XSETID"), was_accepted),
 ]
+
+
+# (which commands, how Valkey and the broker differ): the broker says what Redis 7.2 says, and as there, the
+# transaction is not lost by it, so that the two are in different states from here on.
+CHOSEN = [
+    (is_command("WATCH"), errors(b"not allowed inside a transaction", b"WATCH inside MULTI")),
+    (is_command("MULTI"), errors(b"not allowed inside a transaction", b"MULTI calls can not be nested")),
+]
+
+
+def chosen(words, valkey, broker):
+    """Whether the broker goes with Redis here, and nothing behind it can be compared with Valkey."""
+    return any(is_about(words) and matches(words, valkey, broker) for is_about, matches in CHOSEN)
+
+
+def last_existing(words, valkey, broker):
+    """Whether the broker gives an entry for the ID + where Valkey gives none or less.
+
+    + is the last entry that exists, as Redis 7.4 defines it. Valkey reads behind the last generated ID less one, and
+    finds nothing when the last entry was deleted or XSETID moved that ID.
+    """
+    if tuple(word.upper() for word in words[:1]) != ("XREAD",) or "+" not in words:
+        return False
+    if broker[0] not in "*%" or not broker[1]:
+        return False
+    return valkey[1] is None or (valkey[0] == broker[0] and len(valkey[1]) < len(broker[1]))
 
 
 def known(words, current, old):

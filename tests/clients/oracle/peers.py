@@ -62,7 +62,9 @@ class Peer:
         self.start()
 
     def command(self):
-        line = [binary(self.kind), "--port", str(self.port), "--dir", self.directory]
+        data = os.path.join(self.directory, "data")
+        os.makedirs(data, exist_ok=True)
+        line = [binary(self.kind), "--port", str(self.port), "--dir", data]
         if self.kind == "alluvium":
             return line + COMMON + ["--appendfsync", self.fsync] + self.options
         durable = ["--appendonly", "no"]
