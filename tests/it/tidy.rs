@@ -189,7 +189,8 @@ fn lines_are_short_and_code_is_ascii() {
     let mut broken = Vec::new();
     for (name, text) in code() {
         broken.extend(lines_that(&name, &text, |line| {
-            line.len() > LINE_LEN_MAX || !line.is_ascii()
+            // A string may be longer, as rustfmt leaves it.
+            line.len() > LINE_LEN_MAX && !line.contains('"') || !line.is_ascii()
         }));
     }
     for (name, text) in files(&["md", "sh"]) {
