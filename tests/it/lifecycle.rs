@@ -229,11 +229,19 @@ fn every_listed_parameter_can_be_set_back() {
     let broker = Broker::start(BROKER, &[]);
     let mut connection = broker.connect();
     let listed = connection.ok("CONFIG GET *");
-    assert!(listed.items().len() > 40, "only {} words", listed.items().len());
+    assert!(
+        listed.items().len() > 40,
+        "only {} words",
+        listed.items().len()
+    );
     for pair in listed.items().chunks(2) {
         let [name, value] = [pair[0].text(), pair[1].text()];
         let reply = connection.call(&["CONFIG", "SET", name, value]).unwrap();
-        assert_eq!(reply, Value::Simple("OK".into()), "CONFIG SET {name} {value:?}");
+        assert_eq!(
+            reply,
+            Value::Simple("OK".into()),
+            "CONFIG SET {name} {value:?}"
+        );
     }
     assert_eq!(connection.ok("CONFIG GET *"), listed);
 }

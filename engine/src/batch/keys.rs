@@ -223,7 +223,11 @@ impl Batch<'_> {
     /// Milliseconds since the key was last used.
     pub fn idle_ms(&mut self, db: u8, key: &[u8]) -> Option<u64> {
         let slot = self.find(db, key)?;
-        let used_ms = u64::from(self.stream_in(slot).used_s) * 1000;
+        let used_ms = match self.stream_in(slot).used_s {
+            // Not used since a replay made it: idle from the first look on.
+            0 => self.now_ms,
+            used_s => u64::from(used_s) * 1000,
+        };
         Some(self.now_ms.saturating_sub(used_ms))
     }
 

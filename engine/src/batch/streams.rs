@@ -8,7 +8,6 @@ use crate::format::entry::{self, NewEntry};
 use crate::format::record::{Record, StreamChange};
 use crate::id::EntryId;
 use crate::index::{Index, Position};
-use crate::keyspace::slot_of;
 use crate::limits::{ENTRY_LEN_MAX, KEY_LEN_MAX, RECORD_IDS_MAX};
 use crate::log::{Growth, Log};
 use crate::lsn::Lsn;
@@ -101,6 +100,7 @@ impl Batch<'_> {
             let created = self.new_stream(db, key)?;
             self.admit(created.len_max(), Growth::Grows)?;
             self.commit(&created);
+            self.find_used(db, key);
             self.count(1);
         }
         Ok(())
@@ -128,10 +128,7 @@ impl Batch<'_> {
             let created = self.new_stream(db, key)?;
             self.admit(record_len + created.len_max(), Growth::Grows)?;
             self.commit(&created);
-            let Record::Stream { stream, .. } = created else {
-                unreachable!("a stream is made by a stream's record");
-            };
-            slot_of(stream)
+            self.find_used(db, key).expect("it was made just now")
         };
         self.append_entry(
             slot,

@@ -163,10 +163,11 @@ fn progress(reply: &mut Reply, group: &GroupInfo) {
     reply.bulk(b"entries-read");
     optional(reply, group.entries_read);
     reply.bulk(b"lag");
-    optional(reply, group.lag);
+    // Negative where somebody set the entries read by hand to more than there are, as in Redis.
+    optional(reply, group.lag.map(u64::cast_signed));
 }
 
-fn optional(reply: &mut Reply, count: Option<u64>) {
+fn optional(reply: &mut Reply, count: Option<impl TryInto<i64>>) {
     match count {
         Some(count) => reply.count(count),
         None => reply.null(),
