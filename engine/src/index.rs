@@ -12,12 +12,16 @@
 //! The first node's `first_id` is the ID of the stream's first entry; the others' is an ID above all
 //! of the node before and not above any of its own.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use crate::format::entry;
 use crate::id::EntryId;
 use crate::log::Log;
 use crate::{Error, Lsn, Result};
+
+/// Probes of a search inside a node that guess where the ID is; the others halve.
+const GUESSES: u32 = 3;
 
 /// Up to `stream-node-max-entries` entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -368,12 +372,25 @@ impl Index {
             return Ok(behind);
         }
         let (mut low, mut high) = (0, node.offsets.len());
+        let mut known = (node.first_id, node.last_id);
+        let mut probes = 0;
         while low < high {
-            let middle = low.midpoint(high);
-            if id_at(log, node.lsn(middle))? < id {
-                low = middle + 1;
+            // Each probe is a read from the log. IDs are mostly spread evenly, so guessing finds
+            // them in one or two; halving bounds what uneven ones cost.
+            let middle = if probes < GUESSES {
+                low + guess(id, known, high - low)
             } else {
-                high = middle;
+                low.midpoint(high)
+            };
+            probes += 1;
+            let found = id_at(log, node.lsn(middle))?;
+            match found.cmp(&id) {
+                Ordering::Less => (low, known.0) = (middle + 1, found),
+                Ordering::Equal => {
+                    low = middle;
+                    break;
+                }
+                Ordering::Greater => (high, known.1) = (middle, found),
             }
         }
         Ok(if low < node.offsets.len() {
@@ -423,6 +440,18 @@ impl Index {
     }
 }
 
+/// Where among `count` entries `id` is likely to be, between two IDs that enclose them.
+fn guess(id: EntryId, (low, high): (EntryId, EntryId), count: usize) -> usize {
+    let (low, id, high) = if low.ms == high.ms {
+        (low.seq, id.seq, high.seq)
+    } else {
+        (low.ms, id.ms, high.ms)
+    };
+    let part = u128::from(id.saturating_sub(low)) * count as u128;
+    let whole = u128::from(high.saturating_sub(low)) + 1;
+    usize::try_from(part / whole).map_or(count - 1, |at| at.min(count - 1))
+}
+
 /// The ID of the entry that lies at `lsn`.
 pub(crate) fn id_at(log: &Log, lsn: Lsn) -> Result<EntryId> {
     match entry::head(log.bytes_at(lsn)?) {
@@ -449,5 +478,96 @@ pub(crate) fn corrupt_at(log: &Log, lsn: Lsn, what: &'static str) -> Error {
             what,
         },
         Err(error) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::storage::simulated::{SimulatedClock, SimulatedStorage};
+    use crate::{Engine, NewId, Options, Range, Threads};
+
+    fn id(ms: u64, seq: u64) -> EntryId {
+        EntryId { ms, seq }
+    }
+
+    #[test]
+    fn a_guess_is_always_one_of_the_entries() {
+        let ends = [
+            id(0, 0),
+            id(0, 9),
+            id(5, 0),
+            id(5, u64::MAX),
+            id(u64::MAX, u64::MAX),
+        ];
+        for low in ends {
+            for high in ends {
+                for wanted in ends {
+                    for count in [1, 2, 100] {
+                        assert!(guess(wanted, (low, high), count) < count);
+                    }
+                }
+            }
+        }
+        assert_eq!(guess(id(30, 0), (id(0, 0), id(99, 0)), 100), 30);
+        assert_eq!(guess(id(7, 30), (id(7, 0), id(7, 99)), 100), 30);
+    }
+
+    /// IDs in bursts, with small and with huge gaps.
+    fn uneven_ids() -> Vec<EntryId> {
+        let mut ids = Vec::new();
+        let mut ms = 1;
+        for step in 0..600_u64 {
+            ms += [0, 1, 1, 2, 50, 1 << 20, 1 << 40][usize::try_from(step * step % 7).unwrap_or(0)];
+            ids.push(id(ms, step * step * step));
+        }
+        ids
+    }
+
+    #[test]
+    fn every_search_finds_what_a_scan_finds() {
+        let storage = Arc::new(SimulatedStorage::new());
+        let clock = Arc::new(SimulatedClock::new(1_000));
+        let options = Options {
+            threads: Threads::Inline,
+            ..Options::default()
+        };
+        let engine = Engine::open_on(storage, clock, Path::new("/data"), options).unwrap();
+        let mut ids = uneven_ids();
+        let mut batch = engine.lock();
+        for &id in &ids {
+            batch.add(0, b"k", NewId::Given(id), &[b"f", b"v"]).unwrap();
+        }
+        let gone: Vec<EntryId> = ids.iter().copied().step_by(5).collect();
+        batch.delete_entries(0, b"k", &gone).unwrap();
+        batch.end_command();
+        drop(batch);
+        engine.sync().unwrap();
+        ids.retain(|id| !gone.contains(id));
+        let around = |id: &EntryId| [id.prev(), Some(*id), id.next()];
+        for wanted in uneven_ids().iter().flat_map(around).flatten() {
+            let range = Range {
+                start: wanted,
+                end: EntryId::MAX,
+                reverse: false,
+                count: Some(1),
+            };
+            let entries = engine.lock().range(0, b"k", range).unwrap().unwrap();
+            let mut found = None;
+            let visited = entries.visit(0, &mut |id, _| {
+                found = Some(id);
+                ControlFlow::Continue(())
+            });
+            visited.unwrap();
+            assert_eq!(
+                found,
+                ids.iter().copied().find(|id| *id >= wanted),
+                "{wanted:?}"
+            );
+        }
     }
 }
