@@ -302,7 +302,7 @@ impl Connection {
 
     async fn write_reply(&mut self) -> io::Result<Next> {
         let mut reply = std::mem::take(&mut self.reply);
-        let mut out = Vec::new();
+        let mut out = buffers::take();
         loop {
             let rendered = match reply.render(&mut out, PIECE_LEN) {
                 Ok(rendered) => rendered,
