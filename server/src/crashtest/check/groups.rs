@@ -148,6 +148,8 @@ struct Case<'a> {
     /// `key group`.
     title: String,
     round: Round<'a>,
+    /// The group's cursor; what lies behind it will not be delivered as new again.
+    cursor: EntryId,
     /// The stream's entries.
     present: &'a BTreeSet<EntryId>,
     pending: HashMap<EntryId, Pending>,
@@ -179,6 +181,7 @@ impl Model {
             let case = Case {
                 title,
                 round: Round::of(group, evidence.ops),
+                cursor: shown.cursor,
                 present: &present,
                 pending: shown
                     .pending
@@ -232,7 +235,12 @@ impl Model {
                             case.title
                         )
                     });
-                } else if !is_added && !is_pending && was_held && is_only_ack() {
+                } else if !is_added
+                    && !is_pending
+                    && was_held
+                    && *id <= case.cursor
+                    && is_only_ack()
+                {
                     tally.add(Kind::PartialTransaction, || {
                         format!(
                             "{} {id}: acked, but {tx} of the same MULTI is missing",
@@ -315,8 +323,9 @@ impl Case<'_> {
                 None => {
                     let was_given = held.is_some() || !deeds.takings.is_empty();
                     let is_settled = is_acked || deeds.is_ack_unknown;
-                    // Where the entry itself is lost, that is the finding.
-                    if was_given && !is_settled && self.present.contains(&id) {
+                    // Where the entry itself or the whole delivery is lost, that is the finding.
+                    let is_due = self.present.contains(&id) && id <= self.cursor;
+                    if was_given && !is_settled && is_due {
                         tally.add(Kind::PendingLost, || {
                             format!("{} {id}: handed out, not acked, not pending", self.title)
                         });

@@ -174,3 +174,19 @@ fn a_delivery_count_must_not_fall() {
         [Kind::CountLost]
     );
 }
+
+#[test]
+fn a_delivery_that_is_lost_with_its_cursor_is_found_as_that() {
+    let mut bench = usual();
+    assert_eq!(
+        bench.crash(&[shown(&ALL, Some((1, &[])))]),
+        [Kind::CursorBack]
+    );
+    let mut bench = usual();
+    bench.ack(&[2]).tx = Some(value(4));
+    bench.add_unknown(4).tx = Some(value(4));
+    assert_eq!(
+        bench.crash(&[shown(&ALL, Some((1, &[])))]),
+        [Kind::CursorBack]
+    );
+}
