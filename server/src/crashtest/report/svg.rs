@@ -9,13 +9,15 @@ use std::fmt::Write as _;
 use super::super::options::Fault;
 use super::{Report, RoundReport};
 
-const WIDTH: f64 = 960.0;
+const WIDTH: f64 = 1240.0;
 const ROW: f64 = 18.0;
 const TOP: f64 = 92.0;
 const LEFT: f64 = 64.0;
 /// Width of the part that is a scale of time.
-const SCALE: f64 = 500.0;
+const SCALE: f64 = 480.0;
 const TEXT_AT: f64 = LEFT + SCALE + 16.0;
+/// Kinds of anomalies that a row names; the tooltip names all.
+const KINDS_IN_ROW: usize = 3;
 
 /// Draws the run.
 pub(in super::super) fn svg(report: &Report) -> String {
@@ -100,6 +102,11 @@ fn row(out: &mut String, report: &Report, round: &RoundReport, place: (f64, f64)
         .in_round(round.number)
         .map(|(kind, count)| format!("{} {count}", kind.name()))
         .collect();
+    let all = escaped(&found.join(", "));
+    let mut shown = found[..found.len().min(KINDS_IN_ROW)].join(", ");
+    if found.len() > KINDS_IN_ROW {
+        shown.push_str(", ...");
+    }
     let again = if round.is_killed_again { ", twice" } else { "" };
     let recovered = round.restart.map_or_else(String::new, |time| {
         format!(", back in {} ms{again}", time.as_millis())
@@ -108,14 +115,13 @@ fn row(out: &mut String, report: &Report, round: &RoundReport, place: (f64, f64)
     let baseline = y + 10.0;
     let _ = writeln!(
         out,
-        "<g><text x=\"16\" y=\"{baseline}\" class=\"small\">{number}</text>\
+        "<g><title>{all}</title><text x=\"16\" y=\"{baseline}\" class=\"small\">{number}</text>\
          <rect class=\"load\" x=\"{LEFT}\" y=\"{y}\" width=\"{load:.1}\" height=\"12\"/>\
          <rect class=\"recovery\" x=\"{fault_at:.1}\" y=\"{y}\" width=\"{restart:.1}\" height=\"12\"/>\
          <line class=\"{class}\" x1=\"{fault_at:.1}\" y1=\"{low}\" x2=\"{fault_at:.1}\" y2=\"{high}\"/>\
          <text x=\"{TEXT_AT}\" y=\"{baseline}\" class=\"small\">{words}\
-         <tspan class=\"bad\" dx=\"8\">{found}</tspan></text></g>",
+         <tspan class=\"bad\" dx=\"8\">{shown}</tspan></text></g>",
         number = round.number,
-        found = escaped(&found.join(", ")),
     );
 }
 
@@ -125,8 +131,8 @@ fn scale(out: &mut String, longest: f64, y: f64) {
     let _ = writeln!(
         out,
         "<line class=\"axis\" x1=\"{LEFT}\" y1=\"{below}\" x2=\"{right}\" y2=\"{below}\"/>\
-         <text x=\"{LEFT}\" y=\"{text}\" class=\"small\">0 s: green is load, the red line SIGKILL, \
-         yellow recovery until the first PONG</text>\
+         <text x=\"{LEFT}\" y=\"{text}\" class=\"small\">0 s: green is load, yellow recovery until \
+         the first PONG; the line is SIGKILL (red), SIGTERM (black), a pause (blue)</text>\
          <text x=\"{right}\" y=\"{text}\" class=\"small\" text-anchor=\"end\">{longest:.2} s</text>"
     );
 }
