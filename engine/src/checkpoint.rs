@@ -16,6 +16,10 @@ use crate::{CheckpointReport, Error, Lsn, Result};
 const SUFFIX: &str = ".ckpt";
 /// Ending of the names of checkpoints that are being written.
 const UNFINISHED: &str = ".ckpt.new";
+/// The name of the file that keeps room free for a checkpoint.
+const ROOM: &str = "reserve";
+/// The same while it is being made.
+const UNFINISHED_ROOM: &str = "reserve.new";
 /// Sections are gathered up to this size before they are written.
 const WRITE_LEN: usize = 1 << 20;
 
@@ -96,7 +100,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Completes the checkpoint. The log must be durable up to `end` by now.
-    pub(crate) fn finish(mut self, end: Lsn, finished_ms: u64) -> Result<Kept> {
+    pub(crate) fn finish(&mut self, end: Lsn, finished_ms: u64) -> Result<Kept> {
         let file_len = self.written + (self.buffer.len() + format::TRAILER_LEN) as u64;
         let trailer = Trailer {
             end,
@@ -147,6 +151,8 @@ pub(crate) struct Found {
     /// Valid ones before it, newest first.
     pub(crate) older: Vec<Kept>,
     pub(crate) damaged: Vec<PathBuf>,
+    /// Bytes that are kept free for another one.
+    pub(crate) room: u64,
     pub(crate) unknown: Vec<PathBuf>,
 }
 
@@ -158,8 +164,11 @@ pub(crate) fn find(storage: &dyn Storage, dir: &Path) -> Result<Found> {
         .map_err(|error| io_error("list", dir, error))?;
     for entry in entries.iter().rev() {
         let path = dir.join(&entry.name);
-        if !entry.is_dir && is_name(&entry.name, UNFINISHED) {
+        let is_unfinished = is_name(&entry.name, UNFINISHED) || entry.name == UNFINISHED_ROOM;
+        if !entry.is_dir && is_unfinished {
             discard(storage, &path)?;
+        } else if !entry.is_dir && entry.name == ROOM {
+            found.room = entry.len;
         } else if entry.is_dir || !is_name(&entry.name, SUFFIX) {
             found.unknown.push(path);
         } else {

@@ -5,6 +5,7 @@
 //! slice was taken, and only then does the file get its name. After that, and not before, older
 //! checkpoints are removed, and the segments that none of those left needs.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -106,11 +107,10 @@ impl Shared {
             return Ok(report);
         }
         let taken = match self.take(begin) {
-            Err(Error::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::StorageFull
-                    && self.parts.prepare.release_reserve()? =>
-            {
-                // Only a checkpoint can make room, so it may have what is kept for emergencies.
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {
+                // Only a checkpoint makes room, so it gets what was kept for it, and more.
+                self.parts.prepare.release_room()?;
+                self.keep_newest(kept, 1)?;
                 self.take(begin)?
             }
             taken => taken?,
@@ -119,22 +119,22 @@ impl Shared {
         kept.insert(0, taken);
         self.checkpoints.note(kept);
         self.remove_superfluous(kept)?;
+        self.parts.prepare.keep_room(None, report.bytes);
         Ok(report)
     }
 
     fn take(&self, begin: Lsn) -> Result<Kept> {
         let dir = self.parts.checkpoint_dir();
         let mut writer = Writer::create(&*self.parts.storage, &dir, begin)?;
-        let end = match self.take_slices(&mut writer) {
-            Ok(end) => end,
-            Err(error) => {
-                // The first error says more than what may follow from it.
-                drop(writer.abandon());
-                return Err(error);
-            }
-        };
-        self.commit_all()?;
-        writer.finish(end, self.parts.clock.now_ms())
+        let taken = self.take_slices(&mut writer).and_then(|end| {
+            self.commit_all()?;
+            writer.finish(end, self.parts.clock.now_ms())
+        });
+        if taken.is_err() {
+            // The first error says more than what may follow from it.
+            drop(writer.abandon());
+        }
+        taken
     }
 
     fn take_slices(&self, writer: &mut Writer<'_>) -> Result<Lsn> {
@@ -164,11 +164,7 @@ impl Shared {
         } else {
             KEPT
         };
-        while kept.len() > count {
-            let superfluous = kept.pop().expect("there is more than one");
-            checkpoint::discard(storage, &superfluous.path)?;
-        }
-        self.checkpoints.note(kept);
+        self.keep_newest(kept, count)?;
         let Some(oldest) = kept.last().filter(|_| kept.len() == count) else {
             return Ok(());
         };
@@ -183,6 +179,15 @@ impl Shared {
                 .unlink(segment.path())
                 .map_err(|error| io_error("unlink", segment.path(), error))?;
         }
+        Ok(())
+    }
+
+    fn keep_newest(&self, kept: &mut Vec<Kept>, count: usize) -> Result<()> {
+        while kept.len() > count {
+            let superfluous = kept.pop().expect("there is more than one");
+            checkpoint::discard(&*self.parts.storage, &superfluous.path)?;
+        }
+        self.checkpoints.note(kept);
         Ok(())
     }
 

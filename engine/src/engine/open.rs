@@ -38,6 +38,7 @@ impl Parts {
         let prepare = Arc::new(Prepare::new(
             Arc::clone(&storage),
             dir.join(LOG),
+            dir.join(CHECKPOINT),
             options.segment_size,
         ));
         let commit = Commit::new(Arc::clone(&progress), Arc::clone(&clock));
@@ -96,6 +97,8 @@ impl Parts {
             has_checkpoint: newest.is_some(),
             mode: self.options.recovery,
         };
+        let used = newest.map_or(0, |newest| newest.bytes);
+        self.prepare.keep_room(Some(checkpoints.room), used);
         let log_dir = self.dir.join(LOG);
         let mut found = recovery::recover(&*self.storage, &log_dir, &self.prepare, known)?;
         report.torn_bytes = found.torn_bytes;

@@ -440,6 +440,8 @@ fn a_full_disk_refuses_adds_takes_acks_and_recovers_by_trimming() {
     assert!(matches!(refused, Error::DiskFull), "{refused}");
     assert!(ms > 15);
     assert!(engine.stats().is_disk_full && !engine.is_poisoned());
+    // Not a byte is left, and others take what we give back.
+    storage.set_capacity(Some(storage.used()));
     let before = picture(&engine);
     let acked = |batch: &mut Batch<'_>| batch.ack(0, KEY, GROUP, &[EntryId::new(1, 1)]).map(drop);
     commit(&engine, acked).unwrap();

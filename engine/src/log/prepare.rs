@@ -5,6 +5,9 @@
 //! file without a place in the log; if the next segment cannot be made, what shrinks the data may
 //! turn the reserve into it. What grows the data is refused until there is a reserve again.
 //!
+//! Only a checkpoint makes room, and a checkpoint needs some itself: a second file of zeros keeps it
+//! free. It is as long as the last checkpoint and a quarter, and counts as part of the reserve.
+//!
 //! A file gets its final name only when it is complete, so that whatever has the name of a segment
 //! has a valid header.
 
@@ -30,6 +33,8 @@ pub(crate) const RESERVE: &str = "reserve";
 pub(crate) const UNFINISHED: &str = ".new";
 /// How long to wait before trying again on a full disk.
 const RETRY: Duration = Duration::from_millis(250);
+/// What is kept free for a checkpoint is a multiple of this.
+const ROOM_STEP: u64 = 64 << 10;
 /// Sizes of segments are multiples of this.
 const SIZE_STEP: u64 = 4096;
 
@@ -37,6 +42,8 @@ const SIZE_STEP: u64 = 4096;
 pub(crate) struct Prepare {
     storage: Arc<dyn Storage>,
     dir: PathBuf,
+    /// The directory in which room is kept for a checkpoint.
+    room_dir: PathBuf,
     segment_size: u64,
     wanted: Mutex<Wanted>,
     changed: Condvar,
@@ -57,6 +64,10 @@ struct Wanted {
     len_min: u64,
     next: Option<Arc<Segment>>,
     has_reserve: bool,
+    /// Bytes that are kept free for a checkpoint.
+    room: u64,
+    /// The same as it should be.
+    room_min: u64,
     /// Something that shrinks the data waits: the reserve may become the next segment.
     is_urgent: bool,
     /// What the last round met.
@@ -84,6 +95,7 @@ enum Step {
     MakeNext,
     UseReserve,
     MakeReserve,
+    MakeRoom,
 }
 
 impl Failure {
@@ -120,11 +132,17 @@ impl Failure {
 }
 
 impl Prepare {
-    /// Segments of `segment_size` bytes in `dir`.
-    pub(crate) fn new(storage: Arc<dyn Storage>, dir: PathBuf, segment_size: u64) -> Self {
+    /// Segments of `segment_size` bytes in `dir`; room for checkpoints in `room_dir`.
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        dir: PathBuf,
+        room_dir: PathBuf,
+        segment_size: u64,
+    ) -> Self {
         Self {
             storage,
             dir,
+            room_dir,
             segment_size,
             wanted: Mutex::default(),
             changed: Condvar::new(),
@@ -142,6 +160,16 @@ impl Prepare {
         wanted.len_min = 0;
         wanted.is_urgent = false;
         wanted.failed = None;
+        self.changed.notify_all();
+    }
+
+    /// Room was found to be kept for checkpoints, and the last one took `used` bytes.
+    pub(crate) fn keep_room(&self, found: Option<u64>, used: u64) {
+        let mut wanted = self.lock_idle();
+        wanted.room = found.unwrap_or(wanted.room);
+        if wanted.room < used.max(ROOM_STEP) {
+            wanted.room_min = (used + used / 4).max(1).next_multiple_of(ROOM_STEP);
+        }
         self.changed.notify_all();
     }
 
@@ -288,17 +316,17 @@ impl Prepare {
         self.changed.notify_all();
     }
 
-    /// Gives the room of the reserve away; false if there is none. It is made again once there is
-    /// room.
-    pub(crate) fn release_reserve(&self) -> Result<bool> {
+    /// Gives the room that is kept for a checkpoint away, and the reserve. They are made again once
+    /// there is room.
+    pub(crate) fn release_room(&self) -> Result<()> {
         let mut wanted = self.lock_idle();
-        if !wanted.has_reserve {
-            return Ok(false);
+        if std::mem::take(&mut wanted.room) > 0 {
+            self.discard(&self.room_dir.join(RESERVE))?;
         }
-        self.reserve_holds.store(false, Ordering::Relaxed);
-        wanted.has_reserve = false;
-        self.discard(&self.dir.join(RESERVE))?;
-        Ok(true)
+        if std::mem::take(&mut wanted.has_reserve) {
+            self.discard(&self.dir.join(RESERVE))?;
+        }
+        Ok(())
     }
 
     /// Tries to make all that is missing.
@@ -306,9 +334,9 @@ impl Prepare {
         let steps: &[Step] = match (wanted.is_urgent, self.reserve_holds()) {
             (true, _) => &[Step::MakeNext, Step::UseReserve],
             // What grows the data waits for the next segment only, ...
-            (false, true) => &[Step::MakeNext, Step::MakeReserve],
+            (false, true) => &[Step::MakeNext, Step::MakeReserve, Step::MakeRoom],
             // ... or for the reserve first, which what shrinks the data has used up.
-            (false, false) => &[Step::MakeReserve, Step::MakeNext],
+            (false, false) => &[Step::MakeReserve, Step::MakeRoom, Step::MakeNext],
         };
         wanted.is_busy = true;
         let mut failed = None;
@@ -325,6 +353,9 @@ impl Prepare {
         }
         let is_full = failed.as_ref().is_some_and(Failure::is_full);
         self.is_full.store(is_full, Ordering::Relaxed);
+        // Nothing is refused before it is known that there is no room.
+        let holds = failed.is_none() || wanted.has_reserves();
+        self.reserve_holds.store(holds, Ordering::Relaxed);
         wanted.failed = failed;
         wanted.is_urgent = false;
         wanted.is_busy = false;
@@ -364,13 +395,18 @@ impl Prepare {
                     let made = self.make(RESERVE, Lsn::ZERO, self.segment_size)?;
                     // It will not be written to soon, if ever. The cache may say no.
                     drop(made.file.drop_cache());
-                    self.rename(&made.path, &self.dir.join(RESERVE))
+                    self.rename(&made.path, &self.dir, RESERVE)
                 });
                 wanted.has_reserve = made.is_ok();
-                self.reserve_holds.store(made.is_ok(), Ordering::Relaxed);
                 made
             }
-            Step::MakeNext | Step::UseReserve | Step::MakeReserve => Ok(()),
+            Step::MakeRoom if wanted.room < wanted.room_min => {
+                let len = wanted.room_min;
+                MutexGuard::unlocked(wanted, || self.make_room(len))?;
+                wanted.room = len;
+                Ok(())
+            }
+            Step::MakeNext | Step::UseReserve | Step::MakeReserve | Step::MakeRoom => Ok(()),
         }
     }
 
@@ -381,8 +417,8 @@ impl Prepare {
             return self.discard(&made.path);
         }
         wanted.next = None;
+        self.rename(&made.path, &self.dir, &name(first))?;
         let path = self.dir.join(name(first));
-        self.rename(&made.path, &path)?;
         let segment = Segment::new(path, made.header, Arc::clone(&made.file))?;
         wanted.next = Some(Arc::new(segment));
         Ok(())
@@ -391,21 +427,32 @@ impl Prepare {
     /// Makes a zero-filled file with a header, under an unfinished name.
     fn make(&self, name: &str, first: Lsn, len: u64) -> Result<Made> {
         let path = self.dir.join(format!("{name}{UNFINISHED}"));
-        let file = match self.storage.open(&path, Access::Create) {
+        self.fill(&path, len)?;
+        self.mark(&path, first, len)
+    }
+
+    fn make_room(&self, len: u64) -> Result<()> {
+        let path = self.room_dir.join(format!("{RESERVE}{UNFINISHED}"));
+        self.fill(&path, len)?;
+        self.rename(&path, &self.room_dir, RESERVE)
+    }
+
+    /// Makes a zero-filled file.
+    fn fill(&self, path: &Path, len: u64) -> Result<()> {
+        let file = match self.storage.open(path, Access::Create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.discard(&path)?;
-                self.storage.open(&path, Access::Create)
+                self.discard(path)?;
+                self.storage.open(path, Access::Create)
             }
             opened => opened,
         }
-        .map_err(|error| io_error("create", &path, error))?;
+        .map_err(|error| io_error("create", path, error))?;
         if let Err(error) = file.allocate(0, len) {
             drop(file);
-            self.discard(&path)?;
-            return Err(io_error("allocate", &path, error));
+            self.discard(path)?;
+            return Err(io_error("allocate", path, error));
         }
-        drop(file);
-        self.mark(&path, first, len)
+        Ok(())
     }
 
     /// Writes the header of a segment to a zero-filled file.
@@ -426,13 +473,13 @@ impl Prepare {
         Ok(Made { path, header, file })
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+    fn rename(&self, from: &Path, dir: &Path, name: &str) -> Result<()> {
         self.storage
-            .rename(from, to)
+            .rename(from, &dir.join(name))
             .map_err(|error| io_error("rename", from, error))?;
         self.storage
-            .sync_dir(&self.dir)
-            .map_err(|error| io_error("sync", &self.dir, error))
+            .sync_dir(dir)
+            .map_err(|error| io_error("sync", dir, error))
     }
 
     fn discard(&self, path: &Path) -> Result<()> {
@@ -454,8 +501,12 @@ impl Wanted {
         self.next.as_ref().is_some_and(|next| next.len() >= len_min)
     }
 
+    fn has_reserves(&self) -> bool {
+        self.has_reserve && self.room >= self.room_min
+    }
+
     fn has_work(&self) -> bool {
-        self.first.is_some() && !(self.has_reserve && self.has_next(self.len_min))
+        self.first.is_some() && !(self.has_reserves() && self.has_next(self.len_min))
     }
 }
 

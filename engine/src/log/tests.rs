@@ -40,7 +40,7 @@ impl Journal {
         let io = |error| crate::error::io_error("create", Path::new(DIR), error);
         storage.create_dir(Path::new(DIR)).map_err(io)?;
         let progress = Arc::new(Progress::new(Lsn::ZERO, SyncPolicy::Always));
-        let prepare = Prepare::new(Arc::clone(&storage), DIR.into(), SEGMENT_SIZE);
+        let prepare = Prepare::new(Arc::clone(&storage), DIR.into(), DIR.into(), SEGMENT_SIZE);
         let prepare = Arc::new(prepare);
         let known = Known {
             begin,
