@@ -6,7 +6,6 @@
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +31,8 @@ use crate::saver::Saver;
 const TICK: Duration = Duration::from_millis(100);
 /// Keys removed in one tick because they expired.
 const EXPIRED_IN_A_TICK_MAX: usize = 1000;
+/// How often the end looks whether it may go on.
+const WAIT_STEP: Duration = Duration::from_millis(2);
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -62,9 +63,6 @@ pub enum RunError {
     /// The engine could not be closed in order.
     #[error("closing the data directory: {0}")]
     Close(alluvium_engine::Error),
-    /// The operating system refused.
-    #[error("the network: {0}")]
-    Network(#[from] io::Error),
 }
 
 impl Server {
@@ -252,16 +250,27 @@ async fn end(server: Arc<Server>, grace: Duration) -> Result<(), RunError> {
         wake_all(&server, true);
         wait_until(grace, || is_gone(&server)).await;
     }
-    // A checkpoint that a command began may still be running.
-    wait_until(Duration::MAX, || Arc::strong_count(&server) == 1).await;
+    let server = alone(server).await;
     let is_poisoned = server.engine.is_poisoned();
-    let server = Arc::into_inner(server).expect("nobody else holds the server");
     let closed = tokio::task::spawn_blocking(move || server.engine.close()).await;
     match closed.map_err(|panic| std::panic::resume_unwind(panic.into_panic())) {
         _ if is_poisoned => Err(RunError::Poisoned),
         Ok(Err(error)) => Err(RunError::Close(error)),
         Ok(Ok(())) => Ok(()),
         Err(never) => never,
+    }
+}
+
+/// Waits for those who still hold the server: a checkpoint that a command began, the listener that
+/// the engine's commit thread is calling. The last one to let go must not be that thread, because
+/// closing the engine waits for it.
+async fn alone(mut server: Arc<Server>) -> Server {
+    loop {
+        match Arc::try_unwrap(server) {
+            Ok(server) => return server,
+            Err(shared) => server = shared,
+        }
+        tokio::time::sleep(WAIT_STEP).await;
     }
 }
 
@@ -279,14 +288,13 @@ fn wake_all(server: &Server, kills: bool) {
 
 /// Whether the condition came true in time.
 async fn wait_until(time: Duration, is_true: impl Fn() -> bool) -> bool {
-    let step = Duration::from_millis(2);
     let mut waited = Duration::ZERO;
     while !is_true() {
         if waited >= time {
             return false;
         }
-        tokio::time::sleep(step).await;
-        waited += step;
+        tokio::time::sleep(WAIT_STEP).await;
+        waited += WAIT_STEP;
     }
     true
 }

@@ -242,6 +242,11 @@ impl Clients {
         self.slots.iter().filter_map(|slot| slot.as_deref())
     }
 
+    /// All clients in no particular order.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
+    }
+
     /// Takes a new connection in; the ID that it carries is replaced by the next free one.
     pub(crate) fn insert(&mut self, mut client: Box<Client>) -> Slot {
         self.next_id += 1;

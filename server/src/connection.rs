@@ -302,7 +302,11 @@ impl Connection {
 
     async fn write_reply(&mut self) -> io::Result<Next> {
         let mut reply = std::mem::take(&mut self.reply);
-        let mut out = buffers::take();
+        let mut out = if reply.has_deferred() {
+            buffers::take()
+        } else {
+            Vec::new()
+        };
         loop {
             let rendered = match reply.render(&mut out, PIECE_LEN) {
                 Ok(rendered) => rendered,

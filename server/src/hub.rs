@@ -125,8 +125,7 @@ impl Hub {
         if idle_max_ms == 0 {
             return;
         }
-        for slot in self.clients.in_order() {
-            let client = self.clients.at_mut(slot);
+        for client in self.clients.iter_mut() {
             let may_be_silent =
                 client.blocked.is_some() || client.is_subscribed() || client.is_monitor;
             if !may_be_silent && now_ms.saturating_sub(client.active_ms) > idle_max_ms {
@@ -138,8 +137,7 @@ impl Hub {
     /// Ends connections whose outbox has been over the soft limit for too long.
     pub(crate) fn end_slow_readers(&mut self, now_ms: u64) {
         let limits = self.config.client_output_buffer_limit;
-        for slot in self.clients.in_order() {
-            let client = self.clients.at_mut(slot);
+        for client in self.clients.iter_mut() {
             let limit = limits[client.limit_class()];
             if limit.soft == 0 || (client.outbox.reply.len() as u64) < limit.soft {
                 client.output_over_soft_since_ms = None;

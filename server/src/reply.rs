@@ -76,6 +76,11 @@ impl Reply {
         self.bytes.is_empty() && self.deferred.is_empty()
     }
 
+    /// Whether entries are to be rendered among the bytes.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// Bytes that are there; what is deferred does not count.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()

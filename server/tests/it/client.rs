@@ -1,7 +1,7 @@
 //! A broker of its own for each test, and clients that compare raw bytes.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use alluvium::{Broker, Config};
@@ -48,7 +48,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(broker: &Broker) -> Self {
-        let stream = TcpStream::connect(broker.address()).unwrap();
+        Self::connect_to(broker.address())
+    }
+
+    pub(crate) fn connect_to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_millis(20)))

@@ -3,5 +3,6 @@
 mod blocking;
 mod client;
 mod lifecycle;
+mod poison;
 mod protocol;
 mod transactions;
