@@ -32,6 +32,12 @@ const DANGEROUS: &[&str] = &[
     "flushall", "flushdb", "info", "keys", "lastsave", "role", "swapdb", "restore", "sort",
 ];
 
+/// Commands about keys that are documented with the server's.
+const KEYSPACE: &[&str] = &["dbsize", "flushall", "flushdb", "swapdb"];
+
+/// Commands about the connection that are documented elsewhere.
+const CONNECTION: &[&str] = &["command", "wait", "waitaof"];
+
 /// Commands for admins that may run everywhere and so lack the flag.
 const FOR_ADMINS: &[&str] = &["lastsave", "role"];
 
@@ -47,9 +53,14 @@ pub(super) fn categories(command: &Command) -> Vec<&'static str> {
 fn is_in(command: &Command, category: &str) -> bool {
     let spec = command.spec;
     let is_container = !spec.subcommands.is_empty();
+    let family = command.parent.map_or(spec.name, |parent| parent.name);
+    let is_connection = CONNECTION.contains(&family) && (!is_container || family == "command")
+        || !is_container && spec.group == Group::Connection;
     let group = if is_container { None } else { Some(spec.group) };
     match category {
-        "keyspace" => group == Some(Group::Generic),
+        "keyspace" => {
+            !is_connection && group == Some(Group::Generic) || KEYSPACE.contains(&spec.name)
+        }
         "read" => spec.has(flag::READONLY) && group != Some(Group::Scripting),
         "write" => spec.has(flag::WRITE),
         "string" => group == Some(Group::String),
@@ -62,7 +73,7 @@ fn is_in(command: &Command, category: &str) -> bool {
         "dangerous" => {
             spec.has(flag::ADMIN) || command.parent.is_none() && DANGEROUS.contains(&spec.name)
         }
-        "connection" => group == Some(Group::Connection),
+        "connection" => is_connection,
         "transaction" => group == Some(Group::Transactions),
         "scripting" => group == Some(Group::Scripting),
         _ => false,

@@ -303,6 +303,7 @@ fn unblock(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         [] => Unblock::Timeout,
         [word] if word.eq_ignore_ascii_case(b"timeout") => Unblock::Timeout,
         [word] if word.eq_ignore_ascii_case(b"error") => Unblock::Error,
+        [_, _, ..] => return Err(Refusal::unknown_use("CLIENT", args[1])),
         _ => {
             return Err(Refusal::new(
                 "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
@@ -323,7 +324,8 @@ fn pause(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         [] => false,
         [word] if word.eq_ignore_ascii_case(b"write") => true,
         [word] if word.eq_ignore_ascii_case(b"all") => false,
-        _ => return Err(Refusal::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+        [_, _, ..] => return Err(Refusal::unknown_use("CLIENT", args[1])),
+        [_] => return Err(Refusal::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
     };
     let until_ms = ctx
         .batch

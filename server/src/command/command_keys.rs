@@ -28,10 +28,8 @@ pub(super) fn keys_of(spec: KeySpec, args: &[&[u8]]) -> Option<Vec<usize>> {
                 .position(|word| word.eq_ignore_ascii_case(b"streams"))?;
             let first = word + 2;
             let rest = args.len() - first;
-            if rest == 0 || !rest.is_multiple_of(2) {
-                return None;
-            }
-            Some((first..first + rest / 2).collect())
+            // A list without an ID for each key is the command's own business to refuse.
+            (rest >= 2).then(|| (first..first + rest / 2).collect())
         }
     }
 }
@@ -39,14 +37,27 @@ pub(super) fn keys_of(spec: KeySpec, args: &[&[u8]]) -> Option<Vec<usize>> {
 /// What a command does to its keys, in the words of Redis' key specifications.
 pub(super) fn access(command: &Command) -> &'static [&'static str] {
     match command.full_name() {
+        "move" => &["RW", "access", "update"],
+        "copy" => &["RO", "access"],
         "del" | "unlink" => &["RM", "delete"],
-        "xdel" | "xtrim" | "xgroup|destroy" | "xgroup|delconsumer" => &["RW", "delete"],
+        "xdel" | "xtrim" | "xautoclaim" | "xgroup|destroy" | "xgroup|delconsumer" => {
+            &["RW", "delete"]
+        }
         "xgroup|create" | "xgroup|createconsumer" => &["RW", "insert"],
-        "rename" | "renamenx" | "move" => &["RW", "access", "delete"],
+        "rename" | "renamenx" => &["RW", "access", "delete"],
         "exists" | "type" | "touch" | "xlen" | "object|encoding" | "object|freq"
         | "object|idletime" | "object|refcount" | "memory|usage" | "watch" => &["RO"],
         name if name != "xreadgroup" && command.spec.has(flag::WRITE) => &["RW", "update"],
         _ => &["RO", "access"],
+    }
+}
+
+/// What a command that has two keys with a role each does to the second one.
+pub(super) fn access_to_second(command: &Command) -> Option<&'static [&'static str]> {
+    match command.full_name() {
+        "rename" | "copy" => Some(&["OW", "update"]),
+        "renamenx" => Some(&["OW", "insert"]),
+        _ => None,
     }
 }
 
@@ -75,7 +86,7 @@ mod tests {
             keys(KeySpec::Streams, "xread COUNT 2 STREAMS a b 0 0"),
             Some(vec![4, 5])
         );
-        assert_eq!(keys(KeySpec::Streams, "xread streams a b 0"), None);
+        assert_eq!(keys(KeySpec::Streams, "xread streams a"), None);
         assert_eq!(keys(KeySpec::Streams, "xread streams"), None);
         assert_eq!(keys(KeySpec::Streams, "xread"), None);
     }

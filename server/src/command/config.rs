@@ -69,31 +69,49 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
 }];
 
 fn get(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
-    let patterns: Vec<Vec<u8>> = args[2..].iter().map(|p| p.to_ascii_lowercase()).collect();
-    let is_wanted = |name: &str| {
-        patterns
-            .iter()
-            .any(|pattern| glob::matches(pattern, name.as_bytes()))
-    };
-    let names = TABLE.iter().flat_map(|parameter| {
-        std::iter::once(parameter.name)
-            .chain(parameter.alias)
-            .map(move |name| (name, parameter))
-    });
-    let shown: Vec<_> = names.filter(|(name, _)| is_wanted(name)).collect();
+    let mut shown: Vec<(Vec<u8>, &Parameter)> = Vec::new();
+    for pattern in &args[2..] {
+        for found in matching(pattern) {
+            if !shown
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case(&found.0))
+            {
+                shown.push(found);
+            }
+        }
+    }
     ctx.reply.map(shown.len());
     for (name, parameter) in shown {
-        ctx.reply.bulk(name.as_bytes());
+        ctx.reply.bulk(&name);
         ctx.reply.bulk(&parameter.show(&ctx.hub.config));
     }
     Ok(Flow::Done)
+}
+
+/// The names that a pattern matches. What is not a pattern is shown as it was written.
+fn matching(pattern: &[u8]) -> Vec<(Vec<u8>, &'static Parameter)> {
+    if !pattern.iter().any(|byte| b"*?[".contains(byte)) {
+        let named = Parameter::named(pattern);
+        return named
+            .map(|parameter| (pattern.to_vec(), parameter))
+            .into_iter()
+            .collect();
+    }
+    let pattern = pattern.to_ascii_lowercase();
+    let names = TABLE.iter().flat_map(|parameter| {
+        let names = std::iter::once(parameter.name).chain(parameter.alias);
+        names.map(move |name| (name.as_bytes().to_vec(), parameter))
+    });
+    names
+        .filter(|(name, _)| glob::matches(&pattern, name))
+        .collect()
 }
 
 /// All parameters are set on a copy first; it takes the place of the configuration only if each of
 /// them was accepted.
 fn set(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     if !args.len().is_multiple_of(2) {
-        return Err(Refusal::wrong_arity("config|set"));
+        return Err(Refusal::SYNTAX);
     }
     let pairs: Vec<(&[u8], &[u8])> = args[2..].chunks_exact(2).map(|p| (p[0], p[1])).collect();
     let known: Vec<Option<&Parameter>> = pairs
@@ -114,16 +132,17 @@ fn set(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         if known[..at].iter().any(|other| other.name == parameter.name) {
             return Err(refuse(name, "duplicate parameter"));
         }
+        // Redis refuses even the present value. Here it is accepted, so that all that CONFIG GET
+        // lists can be set back.
+        if parameter.change == Change::AtStart {
+            if parameter.show(&ctx.hub.config) != text {
+                return Err(refuse(name, "can't set immutable config"));
+            }
+            continue;
+        }
         parameter
             .set_text(&mut changed, text)
             .map_err(|complaint| refuse(name, &complaint))?;
-        // Redis refuses even the present value. Here it is accepted, so that all that CONFIG GET
-        // lists can be set back.
-        if parameter.change == Change::AtStart
-            && parameter.value(&changed) != parameter.value(&ctx.hub.config)
-        {
-            return Err(refuse(name, "can't set immutable config"));
-        }
     }
     apply(ctx, changed);
     ctx.reply.ok();

@@ -227,7 +227,8 @@ fn persistence(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("loading", 0);
     lines.field("async_loading", 0);
     lines.field("rdb_changes_since_last_save", changes);
-    lines.claim("rdb_bgsave_in_progress", checkpoints.is_running);
+    let is_saving = checkpoints.is_running || ctx.server.saver.is_busy();
+    lines.claim("rdb_bgsave_in_progress", is_saving);
     lines.field("rdb_last_save_time", last_ms / 1000);
     lines.field("rdb_last_bgsave_status", status);
     lines.field("rdb_last_bgsave_time_sec", -1);
@@ -243,7 +244,7 @@ fn persistence(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     );
     lines.field("aof_enabled", 1);
     // A checkpoint is what takes the place of a rewrite.
-    lines.claim("aof_rewrite_in_progress", checkpoints.is_running);
+    lines.claim("aof_rewrite_in_progress", is_saving);
     lines.field("aof_rewrite_scheduled", 0);
     lines.field("aof_last_rewrite_time_sec", -1);
     lines.field(

@@ -1,7 +1,7 @@
 //! COMMAND: what the broker can do, for clients that want to know before they ask for it.
 
 use super::categories::{CATEGORIES, categories};
-use super::command_keys::{access, keys_of};
+use super::command_keys::{access, access_to_second, keys_of};
 use super::flag::{self, LOADING, STALE};
 use super::help::help;
 use super::{Command, Ctx, Flow, Group, KeySpec, Spec, Table};
@@ -166,15 +166,42 @@ fn describe(reply: &mut Reply, command: &'static Command) {
 
 fn describe_keys(reply: &mut Reply, command: &Command) {
     let spec = command.spec;
-    reply.set(usize::from(spec.keys != KeySpec::None));
     let (first, last, step) = match spec.keys {
-        KeySpec::None => return,
+        KeySpec::None => {
+            reply.set(0);
+            return;
+        }
         KeySpec::Range { first, last, step } => (Some(first), last, step),
         KeySpec::Streams => (None, -1, 1),
     };
+    if let (Some(first), Some(second)) = (first, access_to_second(command)) {
+        reply.set(2);
+        for (at, access) in [(first, access(command)), (last, second)] {
+            describe_key(reply, access, |reply| begin_at(reply, at));
+            find_range(reply, 0, step, 0);
+        }
+        return;
+    }
+    reply.set(1);
+    match first {
+        Some(first) => {
+            describe_key(reply, access(command), |reply| begin_at(reply, first));
+            // Counted from the first key, unless it is counted from the end.
+            find_range(reply, if last < 0 { last } else { last - first }, step, 0);
+        }
+        None => {
+            let from = if spec.name == "xread" { 1 } else { 4 };
+            describe_key(reply, access(command), |reply| {
+                begin_behind_streams(reply, from)
+            });
+            find_range(reply, last, step, 2);
+        }
+    }
+}
+
+fn describe_key(reply: &mut Reply, access: &[&str], begin: impl FnOnce(&mut Reply)) {
     reply.map(3);
     reply.bulk(b"flags");
-    let access = access(command);
     reply.set(access.len());
     for word in access {
         reply.simple(word);
@@ -182,21 +209,28 @@ fn describe_keys(reply: &mut Reply, command: &Command) {
     reply.bulk(b"begin_search");
     reply.map(2);
     reply.bulk(b"type");
-    if let Some(first) = first {
-        reply.bulk(b"index");
-        reply.bulk(b"spec");
-        reply.map(1);
-        reply.bulk(b"index");
-        reply.int(i64::from(first));
-    } else {
-        reply.bulk(b"keyword");
-        reply.bulk(b"spec");
-        reply.map(2);
-        reply.bulk(b"keyword");
-        reply.bulk(b"STREAMS");
-        reply.bulk(b"startfrom");
-        reply.int(if spec.name == "xread" { 1 } else { 4 });
-    }
+    begin(reply);
+}
+
+fn begin_at(reply: &mut Reply, position: i32) {
+    reply.bulk(b"index");
+    reply.bulk(b"spec");
+    reply.map(1);
+    reply.bulk(b"index");
+    reply.int(i64::from(position));
+}
+
+fn begin_behind_streams(reply: &mut Reply, from: i64) {
+    reply.bulk(b"keyword");
+    reply.bulk(b"spec");
+    reply.map(2);
+    reply.bulk(b"keyword");
+    reply.bulk(b"STREAMS");
+    reply.bulk(b"startfrom");
+    reply.int(from);
+}
+
+fn find_range(reply: &mut Reply, last: i32, step: i32, limit: i64) {
     reply.bulk(b"find_keys");
     reply.map(2);
     reply.bulk(b"type");
@@ -204,16 +238,11 @@ fn describe_keys(reply: &mut Reply, command: &Command) {
     reply.bulk(b"spec");
     reply.map(3);
     reply.bulk(b"lastkey");
-    // Counted from the first key, unless it is counted from the end.
-    reply.int(i64::from(if last < 0 {
-        last
-    } else {
-        last - first.unwrap_or(0)
-    }));
+    reply.int(i64::from(last));
     reply.bulk(b"keystep");
     reply.int(i64::from(step));
     reply.bulk(b"limit");
-    reply.int(if first.is_some() { 0 } else { 2 });
+    reply.int(limit);
 }
 
 fn docs(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
@@ -325,9 +354,12 @@ fn getkeys(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
 
 fn getkeysandflags(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let (command, keys) = command_with_keys(&args[2..])?;
-    let access = access(command);
     ctx.reply.array(keys.len());
-    for at in keys {
+    for (number, at) in keys.into_iter().enumerate() {
+        let access = match access_to_second(command) {
+            Some(second) if number > 0 => second,
+            _ => access(command),
+        };
         ctx.reply.array(2);
         ctx.reply.bulk(args[2 + at]);
         ctx.reply.set(access.len());
