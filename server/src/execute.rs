@@ -484,10 +484,11 @@ fn unknown(args: &[&[u8]]) -> Refusal {
 pub(crate) fn invoke(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Flow {
     let mark = ctx.reply.mark();
     let began = ctx.stopwatch.last();
+    let result = (ctx.command.spec.handler)(ctx, args);
+    // Behind the command, so that EXEC is shown behind what it ran.
     if !ctx.hub.monitors.is_empty() && !ctx.is_wake {
         crate::feed::monitors(ctx, args);
     }
-    let result = (ctx.command.spec.handler)(ctx, args);
     let is_failed = result.is_err();
     let flow = result.unwrap_or_else(|refusal| refuse(ctx, mark, &refusal));
     let flow = match flow {

@@ -79,7 +79,8 @@ static SUBCOMMANDS: &[Spec] = &[
         since: "2.4.0",
         complexity: "O(N) for N connections",
         summary: "Ends connections.",
-        syntax: "<ip:port> | <[ID client-id] [TYPE type] [ADDR ip:port] [LADDR ip:port] [USER name] [MAXAGE seconds] [SKIPME <YES | NO>]>",
+        syntax: "<ip:port | [ID client-id] [TYPE type] [ADDR ip:port] [LADDR ip:port] [USER name] \
+                 [MAXAGE seconds] [SKIPME <YES | NO>]>",
         handler: kill,
         ..FOR_ADMINS
     },

@@ -4,7 +4,7 @@ use super::categories::{CATEGORIES, categories};
 use super::command_keys::{access, access_to_second, keys_of};
 use super::flag::{self, LOADING, STALE};
 use super::help::help;
-use super::{Command, Ctx, Flow, Group, KeySpec, Spec, Table};
+use super::{Command, Ctx, Flow, Group, KeySpec, Spec, Table, syntax};
 use crate::glob;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -183,19 +183,16 @@ fn describe_keys(reply: &mut Reply, command: &Command) {
         return;
     }
     reply.set(1);
-    match first {
-        Some(first) => {
-            describe_key(reply, access(command), |reply| begin_at(reply, first));
-            // Counted from the first key, unless it is counted from the end.
-            find_range(reply, if last < 0 { last } else { last - first }, step, 0);
-        }
-        None => {
-            let from = if spec.name == "xread" { 1 } else { 4 };
-            describe_key(reply, access(command), |reply| {
-                begin_behind_streams(reply, from)
-            });
-            find_range(reply, last, step, 2);
-        }
+    if let Some(first) = first {
+        describe_key(reply, access(command), |reply| begin_at(reply, first));
+        // Counted from the first key, unless it is counted from the end.
+        find_range(reply, if last < 0 { last } else { last - first }, step, 0);
+    } else {
+        let from = if spec.name == "xread" { 1 } else { 4 };
+        describe_key(reply, access(command), |reply| {
+            begin_behind_streams(reply, from)
+        });
+        find_range(reply, last, step, 2);
     }
 }
 
@@ -262,7 +259,8 @@ fn document(reply: &mut Reply, command: &'static Command) {
     let spec = command.spec;
     let subcommands = Table::shared().subcommands(command);
     reply.bulk(command.full_name().as_bytes());
-    reply.map(4 + usize::from(!subcommands.is_empty()));
+    let has_arguments = !spec.syntax.is_empty();
+    reply.map(4 + usize::from(has_arguments) + usize::from(!subcommands.is_empty()));
     for (name, text) in [
         ("summary", spec.summary),
         ("since", spec.since),
@@ -271,6 +269,10 @@ fn document(reply: &mut Reply, command: &'static Command) {
     ] {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
+    }
+    if has_arguments {
+        reply.bulk(b"arguments");
+        syntax::write(reply, spec.syntax);
     }
     if !subcommands.is_empty() {
         reply.bulk(b"subcommands");

@@ -36,6 +36,7 @@ mod reads;
 mod server;
 mod slowlog;
 mod streams;
+mod syntax;
 mod table;
 mod transaction;
 mod xinfo;
