@@ -63,8 +63,9 @@ pub struct GroupInfo {
     pub last_delivered_id: EntryId,
     /// Entries read up to the cursor, if that is known.
     pub entries_read: Option<u64>,
-    /// Entries not yet delivered; `None` where Redis would not know either.
-    pub lag: Option<u64>,
+    /// Entries not yet delivered; `None` where Redis would not know either, and negative where
+    /// somebody said by hand that more was read than there is.
+    pub lag: Option<i64>,
 }
 
 /// A consumer's counters.

@@ -1,4 +1,5 @@
-//! How far a group has come: `entries-read` and `lag`, by the rules of Redis 7.2.
+//! How far a group has come: `entries-read` and `lag`, by the rules of Valkey 9.1, which agree with
+//! those of Redis 7.2 where these are right.
 //!
 //! Redis counts the entries that a group has read, and estimates where it cannot count. The lag is
 //! what was added and not read; it is unknown where a deleted entry (a tombstone) lies ahead of the
@@ -28,8 +29,9 @@ impl Progress {
         self.cursor = id;
     }
 
-    /// Entries that are not delivered yet, where that is known.
-    pub(super) fn lag(&self) -> Option<u64> {
+    /// Entries that are not delivered yet, where that is known; negative if somebody said by hand
+    /// that more was read than there is.
+    pub(super) fn lag(&self) -> Option<i64> {
         let counters = &self.counters;
         if counters.entries_added == 0 {
             return Some(0);
@@ -38,18 +40,14 @@ impl Progress {
             .entries_read
             .filter(|_| !has_tombstone_from(counters, self.cursor));
         let read = counted.or_else(|| rank_of(counters, self.cursor))?;
-        // More was read than added only if somebody said so by hand; Redis shows what that yields.
-        Some(counters.entries_added.wrapping_sub(read))
+        Some(counters.entries_added.wrapping_sub(read).cast_signed())
     }
 }
 
-/// Whether an entry was deleted one by one at or behind `id` and behind the first entry.
+/// Whether an entry was deleted one by one at or behind `id`.
 fn has_tombstone_from(counters: &StreamInfo, id: EntryId) -> bool {
     let tombstone = counters.max_deleted_id;
-    counters.length > 0
-        && tombstone != EntryId::MIN
-        && counters.first_id <= tombstone
-        && id <= tombstone
+    counters.length > 0 && tombstone != EntryId::MIN && id <= tombstone
 }
 
 /// How many entries were ever added up to `id`, where the counters tell.
@@ -82,5 +80,63 @@ fn rank_of(counters: &StreamInfo, id: EntryId) -> Option<u64> {
         std::cmp::Ordering::Less => Some(entries_added.wrapping_sub(length)),
         std::cmp::Ordering::Equal => Some(entries_added.wrapping_sub(length).wrapping_add(1)),
         std::cmp::Ordering::Greater => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(ms: u64) -> EntryId {
+        EntryId::new(ms, 0)
+    }
+
+    fn progress(cursor: u64, entries_read: Option<u64>, max_deleted: u64) -> Progress {
+        let counters = StreamInfo {
+            length: 4,
+            last_id: id(9),
+            max_deleted_id: id(max_deleted),
+            entries_added: 9,
+            first_id: id(6),
+            ..StreamInfo::default()
+        };
+        Progress {
+            counters,
+            cursor: id(cursor),
+            entries_read,
+        }
+    }
+
+    // Each expectation is what Valkey 9.1.2 answers in that situation.
+    #[test]
+    fn lag_is_counted_estimated_or_unknown() {
+        assert_eq!(progress(7, Some(7), 0).lag(), Some(2));
+        assert_eq!(progress(7, Some(7), 8).lag(), None);
+        assert_eq!(progress(7, None, 0).lag(), None);
+        assert_eq!(progress(9, None, 8).lag(), Some(0));
+        assert_eq!(progress(6, None, 0).lag(), Some(3));
+        assert_eq!(progress(2, None, 1).lag(), Some(4));
+        assert_eq!(progress(2, None, 3).lag(), None);
+        assert_eq!(progress(0, None, 3).lag(), Some(4));
+        assert_eq!(progress(7, Some(11), 0).lag(), Some(-2));
+        let empty = Progress {
+            counters: StreamInfo::default(),
+            cursor: id(0),
+            entries_read: None,
+        };
+        assert_eq!(empty.lag(), Some(0));
+    }
+
+    #[test]
+    fn a_delivery_counts_on_or_estimates_anew() {
+        let read = |mut progress: Progress, next: u64| {
+            progress.pass(id(next));
+            progress.entries_read
+        };
+        assert_eq!(read(progress(7, Some(7), 0), 8), Some(8));
+        assert_eq!(read(progress(2, Some(1), 0), 6), Some(6));
+        assert_eq!(read(progress(7, Some(7), 8), 9), Some(9));
+        assert_eq!(read(progress(6, Some(6), 8), 7), None);
+        assert_eq!(read(progress(7, None, 0), 8), None);
     }
 }

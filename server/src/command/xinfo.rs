@@ -161,15 +161,14 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
 /// Entries read and lag: null where they are not known.
 fn progress(reply: &mut Reply, group: &GroupInfo) {
     reply.bulk(b"entries-read");
-    optional(reply, group.entries_read);
+    optional(reply, group.entries_read.map(u64::cast_signed));
     reply.bulk(b"lag");
-    // Negative where somebody set the entries read by hand to more than there are, as in Redis.
-    optional(reply, group.lag.map(u64::cast_signed));
+    optional(reply, group.lag);
 }
 
-fn optional(reply: &mut Reply, count: Option<impl TryInto<i64>>) {
+fn optional(reply: &mut Reply, count: Option<i64>) {
     match count {
-        Some(count) => reply.count(count),
+        Some(count) => reply.int(count),
         None => reply.null(),
     }
 }
