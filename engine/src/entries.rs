@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::format::codec;
 use crate::format::entry;
 use crate::format::varint;
 use crate::id::EntryId;
@@ -233,7 +234,7 @@ impl<'a> Iterator for Fields<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        entry::take_bytes(&mut self.body)
+        codec::take_bytes(&mut self.body)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

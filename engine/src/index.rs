@@ -51,7 +51,8 @@ impl Node {
         Lsn(self.base.0 + u64::from(self.offsets[at]))
     }
 
-    fn lsns(&self) -> impl Iterator<Item = Lsn> {
+    /// Where its live entries lie, in order.
+    pub(crate) fn lsns(&self) -> impl Iterator<Item = Lsn> {
         self.offsets
             .iter()
             .map(|&offset| Lsn(self.base.0 + u64::from(offset)))
@@ -68,7 +69,7 @@ enum Nodes {
     #[default]
     None,
     One(Node),
-    Many(Box<VecDeque<Node>>),
+    Many(VecDeque<Node>),
 }
 
 /// A live entry by its place in the index, or the end of it.
@@ -76,6 +77,11 @@ enum Nodes {
 pub(crate) struct Position {
     pub(crate) node: usize,
     pub(crate) at: usize,
+}
+
+impl Position {
+    /// The position of the first entry.
+    pub(crate) const START: Self = Self { node: 0, at: 0 };
 }
 
 /// Where the entries of a stream lie.
@@ -93,7 +99,7 @@ impl Index {
         let nodes = match nodes.len() {
             0 => Nodes::None,
             1 => nodes.pop_front().map_or(Nodes::None, Nodes::One),
-            _ => Nodes::Many(Box::new(nodes)),
+            _ => Nodes::Many(nodes),
         };
         Self { nodes, length }
     }
@@ -170,7 +176,7 @@ impl Index {
     fn push_node(&mut self, node: Node) {
         self.nodes = match std::mem::take(&mut self.nodes) {
             Nodes::None => Nodes::One(node),
-            Nodes::One(first) => Nodes::Many(Box::new(VecDeque::from([first, node]))),
+            Nodes::One(first) => Nodes::Many(VecDeque::from([first, node])),
             Nodes::Many(mut nodes) => {
                 if let Some(full) = nodes.back_mut() {
                     full.offsets.shrink_to_fit();
@@ -272,11 +278,6 @@ impl Index {
         }
     }
 
-    /// The position of the first entry.
-    pub(crate) fn start(&self) -> Position {
-        Position { node: 0, at: 0 }
-    }
-
     /// The position of the entry behind `position`, which is not the end.
     pub(crate) fn next(&self, position: Position) -> Position {
         let len = self
@@ -350,7 +351,7 @@ impl Index {
 
     /// The ID of the entry at `position`; `None` at the end.
     pub(crate) fn id(&self, position: Position, log: &Log) -> Result<Option<EntryId>> {
-        if position == self.start() {
+        if position == Position::START {
             return Ok(self.node(0).map(|node| node.first_id));
         }
         self.lsn(position).map(|lsn| id_at(log, lsn)).transpose()
@@ -359,7 +360,7 @@ impl Index {
     /// The first entry whose ID is not below `id`.
     pub(crate) fn lower_bound(&self, id: EntryId, log: &Log) -> Result<Position> {
         let Some(index) = self.partition(|node| node.first_id <= id).checked_sub(1) else {
-            return Ok(self.start());
+            return Ok(Position::START);
         };
         let Some(node) = self.node(index) else {
             return Ok(self.end());
@@ -406,7 +407,7 @@ impl Index {
     /// The first entry that lies behind `lsn`.
     pub(crate) fn behind_lsn(&self, lsn: Lsn) -> Position {
         let Some(index) = self.partition(|node| node.base <= lsn).checked_sub(1) else {
-            return self.start();
+            return Position::START;
         };
         let Some(node) = self.node(index) else {
             return self.end();

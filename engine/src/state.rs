@@ -127,7 +127,10 @@ impl State {
         self.journal.push(lsn);
         let applied = match *record {
             Record::DatabasesSwapped { a, b } => self.swap_databases(a, b, lsn),
-            Record::DatabaseFlushed { db } => self.flush(db, lsn, log),
+            Record::DatabaseFlushed { db } => {
+                self.flush(db, lsn, log);
+                Ok(())
+            }
             Record::Stream { stream, ref change } => self.apply_to_stream(stream, change, lsn, log),
         };
         applied.map_err(|what| corrupt_at(log, lsn, what))
@@ -144,17 +147,13 @@ impl State {
         Ok(())
     }
 
-    fn flush(&mut self, db: u8, lsn: Lsn, log: &mut Log) -> Result<(), Contradiction> {
+    fn flush(&mut self, db: u8, lsn: Lsn, log: &mut Log) {
         for slot in self.keyspace.slots_in(db) {
-            if self
-                .keyspace
-                .stream(slot)
-                .is_some_and(|stream| stream.modified <= lsn)
-            {
+            let is_covered = |stream: &Stream| lsn < stream.modified;
+            if !self.keyspace.stream(slot).is_some_and(is_covered) {
                 self.remove(slot, lsn, log);
             }
         }
-        Ok(())
     }
 
     fn apply_to_stream(

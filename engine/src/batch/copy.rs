@@ -5,6 +5,7 @@
 
 use super::Batch;
 use super::groups::{Found, ids_len_max, visit_len_max};
+use super::streams::Addition;
 use crate::error::{Error, Result};
 use crate::format::entry;
 use crate::format::record::{self, GroupChange, Record, StreamChange};
@@ -36,9 +37,12 @@ impl Batch<'_> {
         self.admit(len, Growth::Grows)?;
         self.commit(&created);
         let to = slot_of(number);
-        let lsns: Vec<_> = self.stream_in(slot).index.lsns().collect();
-        for lsn in lsns {
-            self.copy_entry(to, lsn)?;
+        // The copy has the same nodes, so that it is trimmed alike.
+        let nodes = self.stream_in(slot).index.nodes();
+        let entries = nodes.flat_map(|node| node.lsns().enumerate());
+        let entries: Vec<_> = entries.map(|(at, lsn)| (at == 0, lsn)).collect();
+        for (opens_node, lsn) in entries {
+            self.copy_entry(to, lsn, opens_node)?;
         }
         self.copy_counters(slot, to)?;
         let groups: Vec<_> = self
@@ -75,16 +79,20 @@ impl Batch<'_> {
         counters + self.stream_in(slot).groups().map(group).sum::<usize>()
     }
 
-    fn copy_entry(&mut self, to: u32, lsn: Lsn) -> Result<()> {
+    fn copy_entry(&mut self, to: u32, lsn: Lsn, opens_node: bool) -> Result<()> {
         let log = &self.guard.log;
         let found = entry::entry(log.bytes_at(lsn)?);
         let entry = found.ok_or_else(|| damaged_entry(log, lsn))?;
         let (id, body) = (entry.id, entry.body.to_vec());
         let len_max = entry::record_len_max(body.len());
+        let put = |out: &mut Vec<u8>, head| entry::put_encoded(out, head, &body);
         self.append_entry(
-            to,
-            id,
-            |out, head| entry::put_encoded(out, head, &body),
+            Addition {
+                slot: to,
+                id,
+                opens_node,
+            },
+            put,
             len_max,
         );
         Ok(())

@@ -344,7 +344,9 @@ impl Batch<'_> {
         let mut progress = self.progress_of(found);
         let time_ms = self.now_ms;
         for ids in ids.chunks(RECORD_IDS_MAX) {
-            ids.iter().for_each(|&id| progress.pass(id));
+            for &id in ids {
+                progress.pass(id);
+            }
             let (entries_read, ids) = (progress.entries_read, ids.into());
             let change = GroupChange::Delivered {
                 consumer,
@@ -359,7 +361,9 @@ impl Batch<'_> {
     /// Moves a group's cursor over entries that are settled by their delivery.
     fn pass(&mut self, found: Found, ids: &[EntryId]) {
         let mut progress = self.progress_of(found);
-        ids.iter().for_each(|&id| progress.pass(id));
+        for &id in ids {
+            progress.pass(id);
+        }
         let Progress {
             cursor,
             entries_read,

@@ -160,7 +160,7 @@ impl Batch<'_> {
                 && number.is_none_or(|number| pending.consumer == number)
         };
         if let Some(mut idle) = self.few_idle(group, filter) {
-            idle.retain(|pending| is_wanted(&pending));
+            idle.retain(is_wanted);
             let listed = idle.iter().take(filter.count);
             return Ok(listed
                 .map(|pending| pending_info(group, pending, self.now_ms))

@@ -102,10 +102,6 @@ impl Batch<'_> {
 
     /// When the key expires, in milliseconds since the Unix epoch: `None` if there is no such key,
     /// `Some(None)` if it does not expire.
-    #[expect(
-        clippy::option_option,
-        reason = "no key and no expiry are different answers"
-    )]
     pub fn expiry(&mut self, db: u8, key: &[u8]) -> Option<Option<u64>> {
         let slot = self.find(db, key)?;
         Some(self.stream_in(slot).expiry_ms())

@@ -8,7 +8,7 @@ use crate::format::entry::{self, NewEntry};
 use crate::format::record::{Record, StreamChange};
 use crate::id::EntryId;
 use crate::index::{Index, Position};
-use crate::limits::{ENTRY_LEN_MAX, KEY_LEN_MAX, RECORD_IDS_MAX};
+use crate::limits::{ENTRY_LEN_MAX, FRAME_PAYLOAD_MAX, KEY_LEN_MAX, RECORD_IDS_MAX};
 use crate::log::{Growth, Log};
 use crate::lsn::Lsn;
 use crate::stream::Stream;
@@ -130,12 +130,13 @@ impl Batch<'_> {
             self.commit(&created);
             self.find_used(db, key).expect("it was made just now")
         };
-        self.append_entry(
+        let addition = Addition {
             slot,
             id,
-            |out, head| entry::put(out, head, body_len, fields),
-            record_len,
-        );
+            opens_node: false,
+        };
+        let put = |out: &mut Vec<u8>, head| entry::put(out, head, body_len, fields);
+        self.append_entry(addition, put, record_len);
         self.count(1);
         Ok(id)
     }
@@ -151,7 +152,7 @@ impl Batch<'_> {
             return Ok(0);
         }
         let first = index
-            .id(index.advance(index.start(), count), log)?
+            .id(index.advance(Position::START, count), log)?
             .unwrap_or_default();
         self.change(
             slot,
@@ -247,8 +248,11 @@ impl Batch<'_> {
     /// Logs and applies an entry that was admitted; `put` encodes at most `len_max` bytes.
     pub(super) fn append_entry(
         &mut self,
-        slot: u32,
-        id: EntryId,
+        Addition {
+            slot,
+            id,
+            opens_node,
+        }: Addition,
         put: impl FnOnce(&mut Vec<u8>, NewEntry),
         len_max: usize,
     ) {
@@ -261,7 +265,7 @@ impl Batch<'_> {
             .keyspace
             .stream(slot)
             .expect("the slot was just found");
-        let starts_node = stream.index.must_start_node(reach, entries_max);
+        let starts_node = opens_node || stream.index.must_start_node(reach, entries_max);
         let head = NewEntry {
             stream: number,
             id,
@@ -284,7 +288,7 @@ impl Batch<'_> {
         let (stream, log) = (self.stream_in(slot), &self.guard.log);
         let index = &stream.index;
         let highest = entries.last().map_or(EntryId::MIN, |&(id, _)| id);
-        let mut first = index.start();
+        let mut first = Position::START;
         let is_deleted = |lsn| entries.binary_search_by_key(&lsn, |&(_, lsn)| lsn).is_ok();
         while index.lsn(first).is_some_and(is_deleted) {
             first = index.next(first);
@@ -298,8 +302,18 @@ impl Batch<'_> {
     }
 }
 
-/// How far behind the end of the log a new entry may lie: what is left of a segment.
-const NODE_REACH_MARGIN: u64 = 1 << 30;
+/// An entry that is about to be added.
+pub(super) struct Addition {
+    pub(super) slot: u32,
+    pub(super) id: EntryId,
+    /// Whether it starts a node although there is room in the last one.
+    pub(super) opens_node: bool,
+}
+
+/// How far behind the end of the log a new entry may lie: behind the open frame and what is left of
+/// a segment.
+const NODE_REACH_MARGIN: u64 = 3 << 30;
+const _: () = assert!(FRAME_PAYLOAD_MAX as u64 * 2 < NODE_REACH_MARGIN);
 
 /// A stream's counters.
 pub(super) fn info_of(stream: &Stream) -> StreamInfo {

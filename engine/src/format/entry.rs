@@ -16,6 +16,7 @@
 //! every read, so that bytes that rot on disk become an error and never a wrong answer. A search by
 //! ID looks at heads only, whatever the size of the bodies: the head check covers those.
 
+use super::codec::take_bytes;
 use super::varint;
 use crate::id::EntryId;
 
@@ -189,14 +190,6 @@ fn is_well_formed(mut body: &[u8]) -> bool {
         return false;
     };
     (0..fields).all(|_| take_bytes(&mut body).is_some()) && body.is_empty()
-}
-
-/// Takes a length and that many bytes off the front of `input`.
-pub(crate) fn take_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::try_from(varint::take(input)?).ok()?;
-    let (bytes, rest) = input.split_at_checked(len)?;
-    *input = rest;
-    Some(bytes)
 }
 
 #[cfg(test)]

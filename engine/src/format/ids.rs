@@ -7,6 +7,7 @@
 //!
 //! Any order survives; ascending IDs of one stream take two to four bytes each.
 
+use super::codec::take_count;
 use super::varint::{self, unzigzag, zigzag};
 use crate::id::EntryId;
 
@@ -54,4 +55,20 @@ impl IdReader {
         };
         Some(self.previous)
     }
+}
+
+/// Appends a list of IDs with its length.
+pub(super) fn put_ids(out: &mut Vec<u8>, ids: &[EntryId]) {
+    varint::put(out, ids.len() as u64);
+    let mut writer = IdWriter::default();
+    for &id in ids {
+        writer.put(out, id);
+    }
+}
+
+/// Takes a list of IDs off the front of `input`.
+pub(super) fn take_ids(input: &mut &[u8]) -> Option<Vec<EntryId>> {
+    let count = take_count(input)?;
+    let mut reader = IdReader::default();
+    (0..count).map(|_| reader.take(input)).collect()
 }

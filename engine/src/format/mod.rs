@@ -5,8 +5,10 @@
 //! `docs/format.md` draws each layout, and a test holds the drawing against these constants.
 
 pub(crate) mod checkpoint;
+pub(crate) mod codec;
 pub(crate) mod entry;
 pub(crate) mod frame;
+mod group_record;
 mod ids;
 pub(crate) mod record;
 pub(crate) mod segment;

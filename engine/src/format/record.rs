@@ -15,12 +15,19 @@
 
 use std::borrow::Cow;
 
-use super::entry::{self, take_bytes};
+use super::codec::{
+    put_bytes, put_id, put_option, take_count, take_id, take_name, take_option, take_u8, take_u32,
+};
+use super::entry;
+#[cfg(test)]
+pub(crate) use super::group_record::KIND_MAX;
+use super::group_record::LISTED_LEN_MAX;
+pub(crate) use super::group_record::{Claimed, GroupChange};
 use super::ids::{IdReader, IdWriter};
 use super::varint;
 use crate::Lsn;
 use crate::id::EntryId;
-use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
+use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX};
 
 /// One mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,59 +83,6 @@ pub(crate) enum StreamChange<'a> {
     Group { group: u32, change: GroupChange<'a> },
 }
 
-/// What happened to a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum GroupChange<'a> {
-    /// Its cursor was moved.
-    CursorSet {
-        cursor: EntryId,
-        entries_read: Option<u64>,
-    },
-    /// A consumer was made.
-    ConsumerCreated {
-        consumer: u32,
-        name: &'a [u8],
-        seen_ms: u64,
-    },
-    /// A consumer was removed with all that was pending for it.
-    ConsumerRemoved { consumer: u32 },
-    /// A consumer asked for something, and maybe got it.
-    ConsumerSeen {
-        consumer: u32,
-        seen_ms: u64,
-        active_ms: Option<u64>,
-    },
-    /// New entries were delivered and are pending; the cursor is at the last one.
-    Delivered {
-        consumer: u32,
-        time_ms: u64,
-        entries_read: Option<u64>,
-        ids: Cow<'a, [EntryId]>,
-    },
-    /// Pending entries were delivered once more to the same consumer.
-    Redelivered {
-        consumer: u32,
-        time_ms: u64,
-        ids: Cow<'a, [EntryId]>,
-    },
-    /// Entries are no longer pending.
-    Acked { ids: Cow<'a, [EntryId]> },
-    /// Entries are now pending for this consumer.
-    Claimed {
-        consumer: u32,
-        time_ms: u64,
-        entries: Cow<'a, [Claimed]>,
-    },
-}
-
-/// A pending entry as a claim leaves it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Claimed {
-    pub(crate) id: EntryId,
-    pub(crate) delivered_ms: u64,
-    pub(crate) delivery_count: u64,
-}
-
 const DATABASES_SWAPPED: u8 = 2;
 const DATABASE_FLUSHED: u8 = 3;
 const CREATED: u8 = 4;
@@ -140,23 +94,8 @@ const ENTRIES_DELETED: u8 = 9;
 const COUNTERS_SET: u8 = 10;
 const GROUP_CREATED: u8 = 11;
 const GROUP_REMOVED: u8 = 12;
-const CURSOR_SET: u8 = 13;
-const CONSUMER_CREATED: u8 = 14;
-const CONSUMER_REMOVED: u8 = 15;
-const CONSUMER_SEEN: u8 = 16;
-const DELIVERED: u8 = 17;
-const REDELIVERED: u8 = 18;
-const ACKED: u8 = 19;
-const CLAIMED: u8 = 20;
-/// The highest kind that there is.
-#[cfg(test)]
-pub(crate) const KIND_MAX: u8 = CLAIMED;
-
 /// The most bytes that a record takes beside its name and lists.
 const FIXED_LEN_MAX: usize = 1 + 10 * varint::VARINT_LEN_MAX;
-/// The most bytes of one ID in a list, with what belongs to it.
-const LISTED_LEN_MAX: usize = 4 * varint::VARINT_LEN_MAX;
-
 impl Record<'_> {
     /// The most bytes that this record takes; entries are not encoded here.
     pub(crate) fn len_max(&self) -> usize {
@@ -177,7 +116,7 @@ impl Record<'_> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         match self {
             Record::DatabasesSwapped { a, b } => {
-                out.extend_from_slice(&[DATABASES_SWAPPED, *a, *b])
+                out.extend_from_slice(&[DATABASES_SWAPPED, *a, *b]);
             }
             Record::DatabaseFlushed { db } => out.extend_from_slice(&[DATABASE_FLUSHED, *db]),
             Record::Stream { stream, change } => change.put(out, *stream),
@@ -341,208 +280,6 @@ impl<'a> StreamChange<'a> {
     }
 }
 
-impl GroupChange<'_> {
-    fn variable_len_max(&self) -> usize {
-        match self {
-            Self::ConsumerCreated { name, .. } => name.len(),
-            Self::Delivered { ids, .. } | Self::Redelivered { ids, .. } | Self::Acked { ids } => {
-                ids.len() * LISTED_LEN_MAX
-            }
-            Self::Claimed { entries, .. } => entries.len() * LISTED_LEN_MAX,
-            _ => 0,
-        }
-    }
-
-    fn kind(&self) -> u8 {
-        match self {
-            Self::CursorSet { .. } => CURSOR_SET,
-            Self::ConsumerCreated { .. } => CONSUMER_CREATED,
-            Self::ConsumerRemoved { .. } => CONSUMER_REMOVED,
-            Self::ConsumerSeen { .. } => CONSUMER_SEEN,
-            Self::Delivered { .. } => DELIVERED,
-            Self::Redelivered { .. } => REDELIVERED,
-            Self::Acked { .. } => ACKED,
-            Self::Claimed { .. } => CLAIMED,
-        }
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::CursorSet {
-                cursor,
-                entries_read,
-            } => {
-                put_id(out, *cursor);
-                put_option(out, *entries_read);
-            }
-            Self::ConsumerCreated {
-                consumer,
-                name,
-                seen_ms,
-            } => {
-                varint::put(out, u64::from(*consumer));
-                put_bytes(out, name);
-                varint::put(out, *seen_ms);
-            }
-            Self::ConsumerRemoved { consumer } => varint::put(out, u64::from(*consumer)),
-            Self::ConsumerSeen {
-                consumer,
-                seen_ms,
-                active_ms,
-            } => {
-                varint::put(out, u64::from(*consumer));
-                varint::put(out, *seen_ms);
-                put_option(out, *active_ms);
-            }
-            Self::Delivered {
-                consumer,
-                time_ms,
-                entries_read,
-                ids,
-            } => {
-                varint::put(out, u64::from(*consumer));
-                varint::put(out, *time_ms);
-                put_option(out, *entries_read);
-                put_ids(out, ids);
-            }
-            Self::Redelivered {
-                consumer,
-                time_ms,
-                ids,
-            } => {
-                varint::put(out, u64::from(*consumer));
-                varint::put(out, *time_ms);
-                put_ids(out, ids);
-            }
-            Self::Acked { ids } => put_ids(out, ids),
-            Self::Claimed {
-                consumer,
-                time_ms,
-                entries,
-            } => {
-                varint::put(out, u64::from(*consumer));
-                varint::put(out, *time_ms);
-                put_claimed(out, *time_ms, entries);
-            }
-        }
-    }
-}
-
-impl<'a> GroupChange<'a> {
-    fn take(kind: u8, input: &mut &'a [u8]) -> Option<Self> {
-        Some(match kind {
-            CURSOR_SET => Self::CursorSet {
-                cursor: take_id(input)?,
-                entries_read: take_option(input)?,
-            },
-            CONSUMER_CREATED => Self::ConsumerCreated {
-                consumer: take_u32(input)?,
-                name: take_name(input, NAME_LEN_MAX)?,
-                seen_ms: varint::take(input)?,
-            },
-            CONSUMER_REMOVED => Self::ConsumerRemoved {
-                consumer: take_u32(input)?,
-            },
-            CONSUMER_SEEN => Self::ConsumerSeen {
-                consumer: take_u32(input)?,
-                seen_ms: varint::take(input)?,
-                active_ms: take_option(input)?,
-            },
-            DELIVERED => Self::Delivered {
-                consumer: take_u32(input)?,
-                time_ms: varint::take(input)?,
-                entries_read: take_option(input)?,
-                ids: take_ids(input)?.into(),
-            },
-            REDELIVERED => Self::Redelivered {
-                consumer: take_u32(input)?,
-                time_ms: varint::take(input)?,
-                ids: take_ids(input)?.into(),
-            },
-            ACKED => Self::Acked {
-                ids: take_ids(input)?.into(),
-            },
-            CLAIMED => {
-                let (consumer, time_ms) = (take_u32(input)?, varint::take(input)?);
-                Self::Claimed {
-                    consumer,
-                    time_ms,
-                    entries: take_claimed(input, time_ms)?.into(),
-                }
-            }
-            _ => return None,
-        })
-    }
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    varint::put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn take_name<'a>(input: &mut &'a [u8], len_max: usize) -> Option<&'a [u8]> {
-    take_bytes(input).filter(|name| name.len() <= len_max)
-}
-
-fn put_id(out: &mut Vec<u8>, id: EntryId) {
-    varint::put(out, id.ms);
-    varint::put(out, id.seq);
-}
-
-fn take_id(input: &mut &[u8]) -> Option<EntryId> {
-    Some(EntryId::new(varint::take(input)?, varint::take(input)?))
-}
-
-fn put_option(out: &mut Vec<u8>, value: Option<u64>) {
-    out.push(u8::from(value.is_some()));
-    if let Some(value) = value {
-        varint::put(out, value);
-    }
-}
-
-// The outer option is "malformed", as in all of these.
-#[expect(
-    clippy::option_option,
-    reason = "malformed and absent are different things"
-)]
-fn take_option(input: &mut &[u8]) -> Option<Option<u64>> {
-    match take_u8(input)? {
-        0 => Some(None),
-        1 => Some(Some(varint::take(input)?)),
-        _ => None,
-    }
-}
-
-fn take_u8(input: &mut &[u8]) -> Option<u8> {
-    let (&byte, rest) = input.split_first()?;
-    *input = rest;
-    Some(byte)
-}
-
-fn take_u32(input: &mut &[u8]) -> Option<u32> {
-    u32::try_from(varint::take(input)?).ok()
-}
-
-fn take_count(input: &mut &[u8]) -> Option<usize> {
-    let count = usize::try_from(varint::take(input)?).ok()?;
-    // Each item takes at least two bytes: nothing is reserved for items that cannot be there.
-    (count <= RECORD_IDS_MAX && count <= input.len() / 2).then_some(count)
-}
-
-fn put_ids(out: &mut Vec<u8>, ids: &[EntryId]) {
-    varint::put(out, ids.len() as u64);
-    let mut writer = IdWriter::default();
-    for &id in ids {
-        writer.put(out, id);
-    }
-}
-
-fn take_ids(input: &mut &[u8]) -> Option<Vec<EntryId>> {
-    let count = take_count(input)?;
-    let mut reader = IdReader::default();
-    (0..count).map(|_| reader.take(input)).collect()
-}
-
 fn put_deleted(out: &mut Vec<u8>, entries: &[(EntryId, Lsn)]) {
     varint::put(out, entries.len() as u64);
     let (mut writer, mut previous) = (IdWriter::default(), 0);
@@ -568,37 +305,13 @@ fn take_deleted(input: &mut &[u8]) -> Option<Vec<(EntryId, Lsn)>> {
     (0..count).map(take).collect()
 }
 
-fn put_claimed(out: &mut Vec<u8>, time_ms: u64, entries: &[Claimed]) {
-    varint::put(out, entries.len() as u64);
-    let mut writer = IdWriter::default();
-    for entry in entries {
-        writer.put(out, entry.id);
-        let age = time_ms.wrapping_sub(entry.delivered_ms).cast_signed();
-        varint::put(out, varint::zigzag(age));
-        varint::put(out, entry.delivery_count);
-    }
-}
-
-fn take_claimed(input: &mut &[u8], time_ms: u64) -> Option<Vec<Claimed>> {
-    let count = take_count(input)?;
-    let mut reader = IdReader::default();
-    let take = |_| {
-        let id = reader.take(input)?;
-        let age = varint::unzigzag(varint::take(input)?);
-        let delivered_ms = time_ms.wrapping_sub(age.cast_unsigned());
-        Some(Claimed {
-            id,
-            delivered_ms,
-            delivery_count: varint::take(input)?,
-        })
-    };
-    (0..count).map(take).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::group_record::ACKED;
+    use crate::limits::RECORD_IDS_MAX;
 
+    #[expect(clippy::too_many_lines, reason = "one of each kind")]
     fn samples() -> Vec<Record<'static>> {
         let id = EntryId::new(1_700_000_000_000, 3);
         let ids = vec![

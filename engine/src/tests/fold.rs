@@ -14,6 +14,7 @@ use crate::snapshot::CheckpointCursor;
 use crate::state::State;
 
 /// Runs an operation for what it does to the state; whether it succeeds does not matter.
+#[expect(clippy::too_many_lines, reason = "one arm an operation")]
 fn run(batch: &mut Batch<'_>, op: &Op) {
     let member = |group: usize, consumer: usize| Member {
         group: GROUPS[group],
@@ -88,8 +89,8 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
             let (ids, delivery_time_ms) = (&ids[..], time);
             let claim = Claim {
                 ids,
-                force,
                 delivery_time_ms,
+                force,
                 ..Claim::default()
             };
             drop(batch.claim(0, KEYS[key], member(group, consumer), &claim));
@@ -154,7 +155,9 @@ proptest! {
         let engine = Engine::open(dir.path(), options()).unwrap();
         let mut batch = engine.lock();
         batch.set_now(1000);
-        before.iter().for_each(|op| run(&mut batch, op));
+        for op in &before {
+            run(&mut batch, op);
+        }
 
         let begin = batch.log().end_frame();
         let (mut sections, mut cursor) = (Vec::new(), CheckpointCursor::default());
@@ -170,7 +173,9 @@ proptest! {
             }
             during.next().into_iter().flatten().for_each(|op| run(&mut batch, op));
         }
-        after.iter().for_each(|op| run(&mut batch, op));
+        for op in &after {
+            run(&mut batch, op);
+        }
         batch.end_command();
 
         let core = batch.core();
@@ -220,12 +225,12 @@ fn replay_of_a_record_that_contradicts_the_state_names_the_place() {
         let mut state = State::new(4);
         state.begin_recovery();
         let rest = all.iter().enumerate().filter(|&(at, _)| at != missing);
-        let applied = rest.map(|(_, &lsn)| {
+        let mut applied = rest.map(|(_, &lsn)| {
             let bytes = core.log.bytes_at(lsn).unwrap().to_vec();
             let record = Record::take(&mut &bytes[..]).unwrap();
             state.apply(&record, lsn, &mut core.log)
         });
-        let failed = applied.filter_map(Result::err).next();
+        let failed = applied.find_map(Result::err);
         assert!(
             matches!(failed, Some(crate::Error::Corrupt { .. })),
             "without {missing}"

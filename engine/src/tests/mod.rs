@@ -13,13 +13,14 @@ use crate::options::{Options, SyncPolicy, Threads};
 
 /// Options under which nothing happens behind the test's back.
 fn options() -> Options {
-    let mut options = Options::default();
-    options.threads = Threads::Inline;
-    options.sync_policy = SyncPolicy::Never;
-    options.segment_size = 64 << 10;
-    options.checkpoint_interval = 0;
-    options.node_entries_max = 4;
-    options
+    Options {
+        threads: Threads::Inline,
+        sync_policy: SyncPolicy::Never,
+        segment_size: 64 << 10,
+        checkpoint_interval: 0,
+        node_entries_max: 4,
+        ..Options::default()
+    }
 }
 
 /// An entry as a test sees it; without fields if it is deleted.

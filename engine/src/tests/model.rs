@@ -92,6 +92,7 @@ impl Pair {
         Some(group)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an operation")]
     fn run(&mut self, op: &Op) {
         match *op {
             Op::Add { key, step } => self.add(key, step),
@@ -207,7 +208,7 @@ impl Pair {
                 count,
                 noack,
             } => {
-                self.deliver(key, group, consumer, count, noack);
+                self.deliver((key, group, consumer), count, noack);
             }
             Op::History {
                 key,
@@ -350,7 +351,12 @@ impl Pair {
         assert_eq!(set.ok(), expected);
     }
 
-    fn deliver(&mut self, key: usize, group: usize, consumer: usize, count: usize, noack: bool) {
+    fn deliver(
+        &mut self,
+        (key, group, consumer): (usize, usize, usize),
+        count: usize,
+        noack: bool,
+    ) {
         let member = Member {
             group: GROUPS[group],
             consumer: CONSUMERS[consumer],
@@ -533,12 +539,12 @@ impl Pair {
 
     /// Compares all that can be seen of both.
     fn check(&mut self) {
-        for key in 0..KEYS.len() {
+        for (key, name) in KEYS.into_iter().enumerate() {
             let expected = self.stream(key).cloned();
             let mut batch = self.batch();
-            let info = batch.stream(0, KEYS[key]);
+            let info = batch.stream(0, name);
             assert_eq!(
-                batch.expiry(0, KEYS[key]),
+                batch.expiry(0, name),
                 expected.as_ref().map(|stream| stream.expiry)
             );
             let Some(expected) = expected else {
@@ -550,10 +556,10 @@ impl Pair {
                 ..info.unwrap()
             };
             assert_eq!(found, expected.info());
-            let full = batch.stream_full(0, KEYS[key], None).unwrap();
+            let full = batch.stream_full(0, name, None).unwrap();
             assert_eq!(full.groups.len(), expected.groups.len());
-            for (found, (name, group)) in full.groups.iter().zip(&expected.groups) {
-                assert_eq!(found.info.name, *name);
+            for (found, (group_name, group)) in full.groups.iter().zip(&expected.groups) {
+                assert_eq!(found.info.name, *group_name);
                 assert_eq!(found.info.last_delivered_id, group.cursor);
                 assert_eq!(found.info.pending, group.pending.len() as u64);
                 let seen = found.consumers.iter().map(|consumer| {
@@ -570,7 +576,7 @@ impl Pair {
                     found.consumers,
                     group.consumers
                 );
-                group.check(&mut batch, KEYS[key], name, self.now);
+                group.check(&mut batch, name, group_name, self.now);
             }
             drop(batch);
             let whole = Range {
