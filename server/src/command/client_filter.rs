@@ -121,7 +121,7 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
     write!(
         line,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub={} psub={} ssub=0 \
-         multi={queued} watch={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={queued_bytes} rbs=0 \
+         multi={queued} qbuf={} qbuf-free={} argv-mem=0 multi-mem={queued_bytes} rbs=0 \
          rbp=0 obl=0 oll=0 omem={} tot-mem={} events={} cmd={} user=default redir=-1 resp={} \
          lib-name={} lib-ver={}",
         client.id,
@@ -134,7 +134,6 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
         client.db,
         client.channels.len(),
         client.patterns.len(),
-        client.watched.len(),
         client.query_buffer_len,
         client
             .query_buffer_capacity
