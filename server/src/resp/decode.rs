@@ -211,22 +211,40 @@ impl Decoder {
         input: &[u8],
         limits: Limits,
     ) -> Result<Option<usize>, ProtocolError> {
+        let (len, end) = match short_header(&input[self.at..], b'$') {
+            Some((len, size)) => (Some(len), self.at + size),
+            None => match self.long_bulk_header(input)? {
+                Some(header) => header,
+                None => return Ok(None),
+            },
+        };
+        let len = len
+            .filter(|len| *len <= limits.bulk_len_max)
+            .ok_or(ProtocolError::BulkLen)?;
+        if !limits.is_authenticated && len > BULK_LEN_MAX_UNAUTHENTICATED {
+            return Err(ProtocolError::UnauthenticatedBulk);
+        }
+        self.at = end;
+        self.bulk = Some(len);
+        Ok(self.bulk)
+    }
+
+    /// What the header says, `None` if that is no length, and where it ends.
+    fn long_bulk_header(
+        &self,
+        input: &[u8],
+    ) -> Result<Option<(Option<usize>, usize)>, ProtocolError> {
         let Some(end) = line(input, self.at, ProtocolError::BulkHeaderTooLong)? else {
             return Ok(None);
         };
         if input[self.at] != b'$' {
             return Err(ProtocolError::NotABulk(input[self.at]));
         }
-        let len = parse_integer(&input[self.at + 1..end])
-            .and_then(|len| usize::try_from(len).ok())
-            .filter(|len| *len <= limits.bulk_len_max)
-            .ok_or(ProtocolError::BulkLen)?;
-        if !limits.is_authenticated && len > BULK_LEN_MAX_UNAUTHENTICATED {
-            return Err(ProtocolError::UnauthenticatedBulk);
-        }
-        self.at = end + 2;
-        self.bulk = Some(len);
-        Ok(self.bulk)
+        let len = parse_integer(&input[self.at + 1..end]);
+        Ok(Some((
+            len.and_then(|len| usize::try_from(len).ok()),
+            end + 2,
+        )))
     }
 
     fn decode_inline(&mut self, input: &mut [u8]) -> Result<bool, ProtocolError> {
@@ -254,6 +272,26 @@ impl Decoder {
         self.start = self.at;
         Ok(true)
     }
+}
+
+/// The number and the size of a header in the usual case: up to six digits and both line end bytes
+/// are there. Anything else, right or wrong, is left to the long way.
+fn short_header(input: &[u8], prefix: u8) -> Option<(usize, usize)> {
+    let (first, digits) = input.split_first()?;
+    if *first != prefix {
+        return None;
+    }
+    let mut number = 0;
+    for (at, byte) in digits.iter().enumerate().take(7) {
+        match byte {
+            b'0'..=b'9' if at < 6 && !(at == 1 && number == 0) => {
+                number = number * 10 + usize::from(byte - b'0');
+            }
+            b'\r' if at > 0 && at + 1 < digits.len() => return Some((number, at + 3)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// The position of the `\r` that ends the line at `from`, once the byte behind it is there too.
@@ -493,6 +531,31 @@ mod tests {
                 let (requests, error) = decode(bytes.as_bytes(), piece, LIMITS);
                 assert_eq!((requests.len(), error), (0, Some(expected)));
             }
+        }
+    }
+
+    #[test]
+    fn lengths_have_one_spelling_whatever_their_size() {
+        for len in [0, 1, 9, 10, 999_999, 1_000_000] {
+            let argument = vec![b'x'; len];
+            let bytes = encode(&[vec![argument.clone()]]);
+            assert_eq!(
+                decode(&bytes, bytes.len(), LIMITS),
+                (vec![vec![argument]], None)
+            );
+        }
+        for wrong in [
+            "$00\r\n\r\n",
+            "$01\r\nx\r\n",
+            "$\r\n\r\n",
+            "$1 \r\nx\r\n",
+            "$+1\r\nx\r\n",
+        ] {
+            let bytes = format!("*1\r\n{wrong}");
+            assert_eq!(
+                decode(bytes.as_bytes(), 64, LIMITS).1,
+                Some(ProtocolError::BulkLen)
+            );
         }
     }
 
