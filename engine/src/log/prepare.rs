@@ -11,8 +11,10 @@
 //! A file gets its final name only when it is complete, so that whatever has the name of a segment
 //! has a valid header.
 
+mod maker;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,10 +24,11 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::Growth;
 use super::segment::{Segment, name};
 use crate::error::io_error;
-use crate::format::segment::{HEADER_LEN, Header};
+use crate::format::segment::HEADER_LEN;
 use crate::limits::SEGMENT_SIZE_MAX;
-use crate::storage::{Access, Storage, StorageFile, write_all_at};
+use crate::storage::Storage;
 use crate::{Error, Lsn, Result};
+use maker::{Failure, Made, Maker};
 
 /// The name of the reserve.
 pub(crate) const RESERVE: &str = "reserve";
@@ -40,10 +43,7 @@ const SIZE_STEP: u64 = 4096;
 
 /// Makes segments ahead.
 pub(crate) struct Prepare {
-    storage: Arc<dyn Storage>,
-    dir: PathBuf,
-    /// The directory in which room is kept for a checkpoint.
-    room_dir: PathBuf,
+    maker: Maker,
     segment_size: u64,
     wanted: Mutex<Wanted>,
     changed: Condvar,
@@ -81,14 +81,6 @@ struct Wanted {
     is_stopped: bool,
 }
 
-/// What a round met; enough to say it again to each that asks.
-#[derive(Clone, Debug)]
-struct Failure {
-    operation: &'static str,
-    path: PathBuf,
-    kind: io::ErrorKind,
-}
-
 /// A part of a round.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -96,39 +88,6 @@ enum Step {
     UseReserve,
     MakeReserve,
     MakeRoom,
-}
-
-impl Failure {
-    fn of(error: Error) -> Self {
-        let (operation, path, kind) = match error {
-            Error::Io {
-                operation,
-                path,
-                source,
-            } => (operation, path, source.kind()),
-            _ => ("prepare", PathBuf::new(), io::ErrorKind::Other),
-        };
-        Self {
-            operation,
-            path,
-            kind,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        matches!(
-            self.kind,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-        )
-    }
-
-    fn error(&self) -> Error {
-        if self.is_full() {
-            Error::DiskFull
-        } else {
-            io_error(self.operation, &self.path, self.kind.into())
-        }
-    }
 }
 
 impl Prepare {
@@ -140,9 +99,11 @@ impl Prepare {
         segment_size: u64,
     ) -> Self {
         Self {
-            storage,
-            dir,
-            room_dir,
+            maker: Maker {
+                storage,
+                dir,
+                room_dir,
+            },
             segment_size,
             wanted: Mutex::default(),
             changed: Condvar::new(),
@@ -321,10 +282,10 @@ impl Prepare {
     pub(crate) fn release_room(&self) -> Result<()> {
         let mut wanted = self.lock_idle();
         if std::mem::take(&mut wanted.room) > 0 {
-            self.discard(&self.room_dir.join(RESERVE))?;
+            self.maker.discard(&self.maker.room_dir.join(RESERVE))?;
         }
         if std::mem::take(&mut wanted.has_reserve) {
-            self.discard(&self.dir.join(RESERVE))?;
+            self.maker.discard(&self.maker.dir.join(RESERVE))?;
         }
         Ok(())
     }
@@ -372,11 +333,12 @@ impl Prepare {
         match step {
             Step::MakeNext if lacks_next => {
                 let len = self.segment_size.max(len_min);
-                let made = MutexGuard::unlocked(wanted, || self.make(&name(first), first, len))?;
+                let made =
+                    MutexGuard::unlocked(wanted, || self.maker.make(&name(first), first, len))?;
                 self.publish_next(wanted, &made, first, len)
             }
             Step::UseReserve if lacks_next && wanted.has_reserve => {
-                let reserve = self.dir.join(RESERVE);
+                let reserve = self.maker.dir.join(RESERVE);
                 let size = self.segment_size;
                 if size < len_min {
                     return Err(io_error(
@@ -385,24 +347,25 @@ impl Prepare {
                         io::ErrorKind::StorageFull.into(),
                     ));
                 }
-                let marked = MutexGuard::unlocked(wanted, || self.mark(&reserve, first, size))?;
+                let marked =
+                    MutexGuard::unlocked(wanted, || self.maker.mark(&reserve, first, size))?;
                 self.reserve_holds.store(false, Ordering::Relaxed);
                 wanted.has_reserve = false;
                 self.publish_next(wanted, &marked, first, size)
             }
             Step::MakeReserve if !wanted.has_reserve => {
                 let made = MutexGuard::unlocked(wanted, || {
-                    let made = self.make(RESERVE, Lsn::ZERO, self.segment_size)?;
+                    let made = self.maker.make(RESERVE, Lsn::ZERO, self.segment_size)?;
                     // It will not be written to soon, if ever. The cache may say no.
                     drop(made.file.drop_cache());
-                    self.rename(&made.path, &self.dir, RESERVE)
+                    self.maker.rename(&made.path, &self.maker.dir, RESERVE)
                 });
                 wanted.has_reserve = made.is_ok();
                 made
             }
             Step::MakeRoom if wanted.room < wanted.room_min => {
                 let len = wanted.room_min;
-                MutexGuard::unlocked(wanted, || self.make_room(len))?;
+                MutexGuard::unlocked(wanted, || self.maker.make_room(len))?;
                 wanted.room = len;
                 Ok(())
             }
@@ -414,86 +377,16 @@ impl Prepare {
     /// go on in a file that is about to be replaced by a longer one.
     fn publish_next(&self, wanted: &mut Wanted, made: &Made, first: Lsn, len: u64) -> Result<()> {
         if wanted.first != Some(first) || wanted.has_next(len) {
-            return self.discard(&made.path);
+            return self.maker.discard(&made.path);
         }
         wanted.next = None;
-        self.rename(&made.path, &self.dir, &name(first))?;
-        let path = self.dir.join(name(first));
+        self.maker
+            .rename(&made.path, &self.maker.dir, &name(first))?;
+        let path = self.maker.dir.join(name(first));
         let segment = Segment::new(path, made.header, Arc::clone(&made.file))?;
         wanted.next = Some(Arc::new(segment));
         Ok(())
     }
-
-    /// Makes a zero-filled file with a header, under an unfinished name.
-    fn make(&self, name: &str, first: Lsn, len: u64) -> Result<Made> {
-        let path = self.dir.join(format!("{name}{UNFINISHED}"));
-        self.fill(&path, len)?;
-        self.mark(&path, first, len)
-    }
-
-    fn make_room(&self, len: u64) -> Result<()> {
-        let path = self.room_dir.join(format!("{RESERVE}{UNFINISHED}"));
-        self.fill(&path, len)?;
-        self.rename(&path, &self.room_dir, RESERVE)
-    }
-
-    /// Makes a zero-filled file.
-    fn fill(&self, path: &Path, len: u64) -> Result<()> {
-        let file = match self.storage.open(path, Access::Create) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.discard(path)?;
-                self.storage.open(path, Access::Create)
-            }
-            opened => opened,
-        }
-        .map_err(|error| io_error("create", path, error))?;
-        if let Err(error) = file.allocate(0, len) {
-            drop(file);
-            self.discard(path)?;
-            return Err(io_error("allocate", path, error));
-        }
-        Ok(())
-    }
-
-    /// Writes the header of a segment to a zero-filled file.
-    fn mark(&self, path: &Path, first: Lsn, len: u64) -> Result<Made> {
-        let header = Header {
-            first,
-            len,
-            identity: self.storage.random(),
-        };
-        let file = self
-            .storage
-            .open(path, Access::Write)
-            .map_err(|error| io_error("open", path, error))?;
-        write_all_at(&*file, 0, &header.encode())
-            .map_err(|error| io_error("write", path, error))?;
-        file.sync().map_err(|error| io_error("sync", path, error))?;
-        let path = path.to_owned();
-        Ok(Made { path, header, file })
-    }
-
-    fn rename(&self, from: &Path, dir: &Path, name: &str) -> Result<()> {
-        self.storage
-            .rename(from, &dir.join(name))
-            .map_err(|error| io_error("rename", from, error))?;
-        self.storage
-            .sync_dir(dir)
-            .map_err(|error| io_error("sync", dir, error))
-    }
-
-    fn discard(&self, path: &Path) -> Result<()> {
-        self.storage
-            .unlink(path)
-            .map_err(|error| io_error("unlink", path, error))
-    }
-}
-
-/// A complete file that has not got its final name.
-struct Made {
-    path: PathBuf,
-    header: Header,
-    file: Arc<dyn StorageFile>,
 }
 
 impl Wanted {

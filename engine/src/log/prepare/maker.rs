@@ -1,0 +1,134 @@
+//! Making files ahead: zero-filled, headed, named last; and what that may meet.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{RESERVE, UNFINISHED};
+use crate::error::io_error;
+use crate::format::segment::Header;
+use crate::storage::{Access, Storage, StorageFile, write_all_at};
+use crate::{Error, Lsn, Result};
+
+/// Makes, names and removes files.
+pub(super) struct Maker {
+    pub(super) storage: Arc<dyn Storage>,
+    /// The directory of segments.
+    pub(super) dir: PathBuf,
+    /// The directory in which room is kept for a checkpoint.
+    pub(super) room_dir: PathBuf,
+}
+
+/// A complete file that has not got its final name.
+pub(super) struct Made {
+    pub(super) path: PathBuf,
+    pub(super) header: Header,
+    pub(super) file: Arc<dyn StorageFile>,
+}
+
+impl Maker {
+    /// Makes a zero-filled file with a header, under an unfinished name.
+    pub(super) fn make(&self, name: &str, first: Lsn, len: u64) -> Result<Made> {
+        let path = self.dir.join(format!("{name}{UNFINISHED}"));
+        self.fill(&path, len)?;
+        self.mark(&path, first, len)
+    }
+
+    pub(super) fn make_room(&self, len: u64) -> Result<()> {
+        let path = self.room_dir.join(format!("{RESERVE}{UNFINISHED}"));
+        self.fill(&path, len)?;
+        self.rename(&path, &self.room_dir, RESERVE)
+    }
+
+    /// Makes a zero-filled file.
+    fn fill(&self, path: &Path, len: u64) -> Result<()> {
+        let file = match self.storage.open(path, Access::Create) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.discard(path)?;
+                self.storage.open(path, Access::Create)
+            }
+            opened => opened,
+        }
+        .map_err(|error| io_error("create", path, error))?;
+        if let Err(error) = file.allocate(0, len) {
+            drop(file);
+            self.discard(path)?;
+            return Err(io_error("allocate", path, error));
+        }
+        Ok(())
+    }
+
+    /// Writes the header of a segment to a zero-filled file.
+    pub(super) fn mark(&self, path: &Path, first: Lsn, len: u64) -> Result<Made> {
+        let header = Header {
+            first,
+            len,
+            identity: self.storage.random(),
+        };
+        let file = self
+            .storage
+            .open(path, Access::Write)
+            .map_err(|error| io_error("open", path, error))?;
+        write_all_at(&*file, 0, &header.encode())
+            .map_err(|error| io_error("write", path, error))?;
+        file.sync().map_err(|error| io_error("sync", path, error))?;
+        let path = path.to_owned();
+        Ok(Made { path, header, file })
+    }
+
+    pub(super) fn rename(&self, from: &Path, dir: &Path, name: &str) -> Result<()> {
+        self.storage
+            .rename(from, &dir.join(name))
+            .map_err(|error| io_error("rename", from, error))?;
+        self.storage
+            .sync_dir(dir)
+            .map_err(|error| io_error("sync", dir, error))
+    }
+
+    pub(super) fn discard(&self, path: &Path) -> Result<()> {
+        self.storage
+            .unlink(path)
+            .map_err(|error| io_error("unlink", path, error))
+    }
+}
+
+/// What a round met; enough to say it again to each that asks.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    operation: &'static str,
+    path: PathBuf,
+    kind: io::ErrorKind,
+}
+
+impl Failure {
+    pub(super) fn of(error: Error) -> Self {
+        let (operation, path, kind) = match error {
+            Error::Io {
+                operation,
+                path,
+                source,
+            } => (operation, path, source.kind()),
+            _ => ("prepare", PathBuf::new(), io::ErrorKind::Other),
+        };
+        Self {
+            operation,
+            path,
+            kind,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        matches!(
+            self.kind,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+
+    pub(super) fn error(&self) -> Error {
+        if self.is_full() {
+            Error::DiskFull
+        } else {
+            io_error(self.operation, &self.path, self.kind.into())
+        }
+    }
+}
