@@ -17,7 +17,7 @@ use crate::client::{Blocked, ReplyMode, Slot};
 use crate::command::{Block, Command, Ctx, Flow, Outside, Table, flag, refusal_of_other_type};
 use crate::hub::Hub;
 use crate::parameters::DebugCommand;
-use crate::refusal::Refusal;
+use crate::refusal::{QUOTED_MAX, Refusal};
 use crate::reply::{Mark, Reply};
 use crate::resp::Protocol;
 use crate::resp::decode::Decoder;
@@ -26,8 +26,6 @@ use crate::resp::decode::Decoder;
 const REQUESTS_MAX: usize = 256;
 /// Arguments of most commands fit; more are collected on the heap.
 const ARGUMENTS_AT_HAND: usize = 32;
-/// Bytes of an unknown command's name, and of its arguments in all, that the refusal quotes.
-const QUOTED_MAX: usize = 128;
 
 /// Why a connection's requests do not go on at once.
 pub(crate) enum Stop {
@@ -436,9 +434,9 @@ fn while_subscribed(command: &Command) -> Refusal {
 /// The command, or subcommand, that a request means.
 pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Refusal> {
     let table = Table::shared();
-    let command = table
-        .find(args[0])
-        .ok_or_else(|| refusal_of_other_type(args[0]).unwrap_or_else(|| unknown(args)))?;
+    let command = table.find(args[0]).ok_or_else(|| {
+        refusal_of_other_type(args[0]).unwrap_or_else(|| Refusal::unknown_command(args))
+    })?;
     match args {
         [_, sub, ..] if !command.spec.subcommands.is_empty() => {
             table.find_sub(command, sub).ok_or_else(|| {
@@ -456,28 +454,6 @@ pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Refusal> {
 /// nothing behind them is a command of ours.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
-}
-
-fn unknown(args: &[&[u8]]) -> Refusal {
-    let cut = |text: &[u8], len_max: usize| text[..text.len().min(len_max)].to_vec();
-    let mut quoted = Vec::new();
-    for arg in &args[1..] {
-        if quoted.len() >= QUOTED_MAX {
-            break;
-        }
-        let room = QUOTED_MAX - quoted.len();
-        quoted.push(b'\'');
-        quoted.extend(cut(arg, room));
-        quoted.extend_from_slice(b"' ");
-    }
-    let name = cut(args[0], QUOTED_MAX);
-    let parts: [&[u8]; 4] = [
-        b"ERR unknown command '",
-        &name,
-        b"', with args beginning with: ",
-        &quoted,
-    ];
-    Refusal::quoting(&parts)
 }
 
 /// Runs a handler: its refusal becomes the reply, and its call is counted.

@@ -6,6 +6,9 @@ use std::fmt;
 
 use alluvium_engine::Error;
 
+/// Bytes of an unknown name, and of its arguments in all, that a refusal quotes.
+pub(crate) const QUOTED_MAX: usize = 128;
+
 /// An error reply as it stands on the wire, without the leading `-` and the line end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(Cow<'static, [u8]>);
@@ -40,9 +43,34 @@ impl Refusal {
         Self(Cow::Owned(text))
     }
 
-    /// Joins parts, some of which are the client's bytes.
+    /// Joins parts, some of which are the client's bytes: Redis shows them up to the first NUL.
     pub(crate) fn quoting(parts: &[&[u8]]) -> Self {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| before_nul(part)).collect();
         Self::bytes(parts.concat())
+    }
+
+    /// No command has that name.
+    pub(crate) fn unknown_command(args: &[&[u8]]) -> Self {
+        let cut = |text: &'_ [u8], len_max: usize| {
+            let text = before_nul(text);
+            text[..text.len().min(len_max)].to_vec()
+        };
+        let mut quoted = Vec::new();
+        for arg in &args[1..] {
+            if quoted.len() >= QUOTED_MAX {
+                break;
+            }
+            let room = QUOTED_MAX - quoted.len();
+            quoted.push(b'\'');
+            quoted.extend(cut(arg, room));
+            quoted.extend_from_slice(b"' ");
+        }
+        Self::quoting(&[
+            b"ERR unknown command '",
+            &cut(args[0], QUOTED_MAX),
+            b"', with args beginning with: ",
+            &quoted,
+        ])
     }
 
     /// `name` is lower case, `container|sub` for a subcommand.
@@ -54,7 +82,7 @@ impl Refusal {
 
     /// A subcommand that is known was not called as it wants to be. `container` is upper case.
     pub(crate) fn unknown_use(container: &str, subcommand: &[u8]) -> Self {
-        let shown = &subcommand[..subcommand.len().min(128)];
+        let shown = &subcommand[..subcommand.len().min(QUOTED_MAX)];
         let rest = format!("'. Try {container} HELP.");
         Self::quoting(&[
             b"ERR unknown subcommand or wrong number of arguments for '",
@@ -102,4 +130,9 @@ impl From<Error> for Refusal {
             other => Self::format(format_args!("ERR {other}")),
         }
     }
+}
+
+/// The bytes before the first NUL.
+fn before_nul(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
 }

@@ -252,25 +252,28 @@ fn xgroup_help(ctx: &mut Ctx<'_, '_>, _: &[&[u8]]) -> Result<Flow, Refusal> {
             (
                 "CREATE <key> <groupname> <id|$> [option]",
                 &[
-                    "Make a group that reads what comes behind the ID. Options are:",
+                    "Create a new consumer group. Options are:",
                     "* MKSTREAM",
-                    "  Make an empty stream if there is none.",
+                    "  Create the empty stream if it does not exist.",
                     "* ENTRIESREAD entries_read",
-                    "  Set how many entries the group has read so far.",
+                    "  Set the group's entries_read counter (internal use).",
                 ],
             ),
             (
                 "CREATECONSUMER <key> <groupname> <consumer>",
-                &["Make a consumer in the group."],
+                &["Create a new consumer in the specified group."],
             ),
             (
                 "DELCONSUMER <key> <groupname> <consumer>",
-                &["Remove a consumer with what is pending for it."],
+                &["Remove the specified consumer."],
             ),
-            ("DESTROY <key> <groupname>", &["Remove a group."]),
+            (
+                "DESTROY <key> <groupname>",
+                &["Remove the specified group."],
+            ),
             (
                 "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
-                &["Set the last delivered ID and the number of entries read."],
+                &["Set the current group ID and entries_read counter."],
             ),
         ],
     ))

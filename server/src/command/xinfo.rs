@@ -79,12 +79,12 @@ fn xinfo_help(ctx: &mut Ctx<'_, '_>, _: &[&[u8]]) -> Result<Flow, Refusal> {
         &[
             (
                 "CONSUMERS <key> <groupname>",
-                &["List the consumers of a group."],
+                &["Show consumers of <groupname>."],
             ),
-            ("GROUPS <key>", &["List the groups of a stream."]),
+            ("GROUPS <key>", &["Show the stream consumer groups."]),
             (
                 "STREAM <key> [FULL [COUNT <count>]",
-                &["Show the counters of a stream, or all about it."],
+                &["Show information about the stream."],
             ),
         ],
     ))
