@@ -355,13 +355,28 @@ fn copy(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         ctx.reply.int(0);
         return Ok(Flow::Done);
     }
-    ctx.batch.remove(to_db, to)?;
-    ctx.batch.copy(db, from, to_db, to)?;
+    if ctx.batch.exists(to_db, to) {
+        // Copied aside first: a copy that fails, say on a full disk, must not cost the target.
+        let aside = free_name(ctx, to_db);
+        ctx.batch.copy(db, from, to_db, &aside)?;
+        ctx.batch.rename(to_db, &aside, to_db, to)?;
+    } else {
+        ctx.batch.copy(db, from, to_db, to)?;
+    }
     ctx.notify(EventClasses::NEW, "new", to_db, to);
     ctx.ready(to_db, to);
     ctx.notify(EventClasses::GENERIC, "copy_to", to_db, to);
     ctx.reply.int(1);
     Ok(Flow::Done)
+}
+
+/// A name that no key has. Nobody sees it: the key is renamed within the same command.
+fn free_name(ctx: &mut Ctx<'_, '_>, db: u8) -> Vec<u8> {
+    let mut name = b"copy".to_vec();
+    while ctx.batch.exists(db, &name) {
+        name.push(b'+');
+    }
+    name
 }
 
 fn swapdb(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
