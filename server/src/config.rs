@@ -235,6 +235,10 @@ Usage: alluvium [file] [--parameter value ...]
       Acknowledge what is written; a power cut may take the last second.
   alluvium /etc/redis/redis.conf --port 7000
       Read a file in the syntax of redis.conf first.
+  alluvium check DIR
+      Verify a data directory that no broker has open.
+  alluvium crashtest -- COMMAND...
+      Kill and restart a stream server and say what it lost.
   alluvium --help, alluvium --version
 
 Then: redis-cli XADD orders '*' user-id jake tx-amount 1000

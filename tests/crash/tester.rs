@@ -1,7 +1,10 @@
 //! The crash tester on the broker: it finds nothing in any sync policy and after any fault, and it
 //! does find what is lost when a server forgets all that it knew.
 
+use std::path::Path;
 use std::process::{Command, Output};
+
+use alluvium_tests::Broker;
 
 use crate::BROKER;
 
@@ -82,4 +85,38 @@ fn the_crash_tester_says_why_a_server_does_not_start() {
         said.contains("exit status: 3") && said.contains("no disk here"),
         "{said}"
     );
+}
+
+#[test]
+fn a_killed_broker_leaves_a_directory_that_check_finds_whole() {
+    let mut broker = Broker::start(BROKER, &["--appendfsync", "always"]);
+    let in_use = check(&broker.data());
+    assert_eq!(in_use.status.code(), Some(2), "{in_use:?}");
+    for n in 0..20 {
+        broker
+            .connect()
+            .call(&["XADD", "orders", "*", "n", &n.to_string()])
+            .expect("a reply");
+    }
+    broker.kill();
+    let whole = check(&broker.data());
+    assert_eq!(whole.status.code(), Some(0), "{whole:?}");
+    let report = String::from_utf8_lossy(&whole.stdout);
+    assert!(report.contains("\"entries\": 20"), "{report}");
+    let segment = broker.data().join("log/0000000000000000.seg");
+    let mut bytes = std::fs::read(&segment).expect("the first segment");
+    bytes[4096 + 40] ^= 1;
+    std::fs::write(&segment, bytes).expect("the first segment");
+    let damaged = check(&broker.data());
+    assert_eq!(damaged.status.code(), Some(1), "{damaged:?}");
+    assert!(String::from_utf8_lossy(&damaged.stdout).contains("0000000000000000.seg"));
+}
+
+fn check(dir: &Path) -> Output {
+    let mut command = Command::new(BROKER);
+    command
+        .args(["check", "--json"])
+        .arg(dir)
+        .output()
+        .expect("the tool runs")
 }
