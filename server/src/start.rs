@@ -14,6 +14,9 @@ use crate::broker::{RunError, run};
 use crate::log;
 use crate::parameters::Config;
 
+/// Files that are open besides connections: segments, checkpoints, listeners.
+const FILES_BESIDE_CLIENTS: u64 = 128;
+
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,6 +79,7 @@ impl Prepared {
             path: logfile,
             source,
         })?;
+        allow_files(config.maxclients);
         let listeners = listen(&config)?;
         if let Ok(dir) = std::path::absolute(&config.dir) {
             config.dir = dir;
@@ -167,6 +171,26 @@ impl Prepared {
         for address in self.addresses() {
             log::notice(format_args!("listening on {address}"));
         }
+    }
+}
+
+/// Connections are open files: allows as many as there may be clients, if the system does.
+fn allow_files(clients_max: u32) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = u64::from(clients_max) + FILES_BESIDE_CLIENTS;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let allowed = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let limit = Rlimit {
+        current: Some(allowed),
+        maximum,
+    };
+    if setrlimit(Resource::Nofile, limit).is_err() || allowed < wanted {
+        log::warning(format_args!(
+            "the system allows fewer open files than maxclients {clients_max} needs; see ulimit -n"
+        ));
     }
 }
 
