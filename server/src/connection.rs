@@ -27,11 +27,11 @@ use crate::buffers;
 use crate::client::{Slot, Unblock};
 use crate::command::Outside;
 use crate::execute::{Stop, Turn};
-use crate::hub::Hub;
 use crate::refusal::Refusal;
 use crate::reply::{Rendered, Reply};
 use crate::resp::decode::{Decoder, Limits, ProtocolError};
 use crate::signal::Signal;
+use crate::traffic::Traffic;
 
 /// Entries are rendered and written in pieces of about this many bytes.
 const PIECE_LEN: usize = 64 << 10;
@@ -85,27 +85,6 @@ pub(crate) struct Connection {
     query_len_max: usize,
     bulk_len_max: usize,
     traffic: Traffic,
-}
-
-/// Bytes since they were last added to the statistics.
-#[derive(Default)]
-struct Traffic {
-    bytes_in: u64,
-    bytes_out: u64,
-}
-
-impl Traffic {
-    fn account(&mut self, hub: &mut Hub, slot: Slot) {
-        let Self {
-            bytes_in,
-            bytes_out,
-        } = std::mem::take(self);
-        hub.stats.bytes_in += bytes_in;
-        hub.stats.bytes_out += bytes_out;
-        let client = hub.clients.at_mut(slot);
-        client.bytes_in += bytes_in;
-        client.bytes_out += bytes_out;
-    }
 }
 
 impl Connection {

@@ -1,7 +1,6 @@
 //! One hop to the engine: requests of a connection run under the engine's lock, one after the other.
 //!
-//! A [`Turn`] holds the engine's lock and the hub's. Each request is looked up, checked in the order
-//! in which Redis checks (known, arity, authentication, MULTI, subscribed, paused), and run, queued
+//! A [`Turn`] holds the engine's lock and the hub's. Each request is admitted, and then run, queued
 //! or refused. Behind each command its frame is closed, keys found expired are announced, and
 //! waiters whose keys became ready run, in the order in which they blocked. What the replies depend
 //! on is collected; the connection waits for it when the locks are free again.
@@ -13,13 +12,12 @@ use alluvium_engine::{Batch, Lsn};
 use parking_lot::MutexGuard;
 
 use crate::Server;
+use crate::admission::{Admission, admit};
 use crate::client::{Blocked, ReplyMode, Slot};
-use crate::command::{Block, Command, Ctx, Flow, Outside, Table, flag, refusal_of_other_type};
+use crate::command::{Block, Command, Ctx, Flow, Outside, flag};
 use crate::hub::Hub;
-use crate::parameters::DebugCommand;
-use crate::refusal::{QUOTED_MAX, Refusal};
+use crate::refusal::Refusal;
 use crate::reply::{Mark, Reply};
-use crate::resp::Protocol;
 use crate::resp::decode::Decoder;
 
 /// Requests that run before the locks are given to others.
@@ -87,15 +85,6 @@ pub(crate) struct Turn<'s> {
     batch: Batch<'s>,
     stopwatch: Stopwatch,
     depends: Lsn,
-}
-
-/// What becomes of a request.
-enum Admission {
-    Run(&'static Command),
-    Queue(&'static Command),
-    HoldBack(Duration),
-    Refuse(Refusal, Option<&'static Command>),
-    HangUp,
 }
 
 impl<'s> Turn<'s> {
@@ -180,7 +169,7 @@ impl<'s> Turn<'s> {
         }
         reply.set_protocol(client.protocol);
         let mark = reply.mark();
-        let stop = match self.admit(slot, args, now_ms) {
+        let stop = match admit(&mut self.hub, slot, args, now_ms) {
             Admission::HoldBack(duration) => return Some(Stop::HeldBack(duration)),
             Admission::Run(command) => self.call(command, slot, args, reply),
             Admission::Queue(command) => {
@@ -306,69 +295,6 @@ impl<'s> Turn<'s> {
         client.outbox.reply = reply;
     }
 
-    fn admit(&mut self, slot: Slot, args: &[&[u8]], now_ms: u64) -> Admission {
-        let command = match find(args) {
-            Ok(command) => command,
-            Err(_) if is_http(args[0]) => return Admission::HangUp,
-            Err(refusal) => return Admission::Refuse(refusal, None),
-        };
-        let client = self.hub.clients.at(slot);
-        let spec = command.spec;
-        if !command.accepts(args.len()) {
-            let refusal = Refusal::wrong_arity(command.full_name());
-            return Admission::Refuse(refusal, Some(command));
-        }
-        if !client.is_authenticated && !spec.has(flag::NO_AUTH) {
-            return Admission::Refuse(Refusal::NO_AUTH, Some(command));
-        }
-        if spec.has(flag::PROTECTED) && !self.is_debug_allowed(slot) {
-            return Admission::Refuse(DEBUG_REFUSED, Some(command));
-        }
-        let in_multi = client.transaction.is_some();
-        if in_multi && spec.has(flag::NO_MULTI) {
-            let refusal = Refusal::new("ERR Command not allowed inside a transaction");
-            return Admission::Refuse(refusal, Some(command));
-        }
-        if client.is_subscribed()
-            && client.protocol == Protocol::Resp2
-            && !spec.has(flag::WHILE_SUBSCRIBED)
-        {
-            return Admission::Refuse(while_subscribed(command), Some(command));
-        }
-        if let Some(duration) = self.held_back(slot, command, now_ms) {
-            return Admission::HoldBack(duration);
-        }
-        if in_multi && !spec.has(flag::NOT_QUEUED) {
-            return Admission::Queue(command);
-        }
-        Admission::Run(command)
-    }
-
-    /// How long CLIENT PAUSE keeps a command from running.
-    fn held_back(&mut self, slot: Slot, command: &Command, now_ms: u64) -> Option<Duration> {
-        let pause = self.hub.pause?;
-        if pause.until_ms <= now_ms {
-            self.hub.pause = None;
-            return None;
-        }
-        let changes = |command: &Command| command.spec.has(flag::WRITE | flag::MAY_REPLICATE);
-        let transaction = self.hub.clients.at(slot).transaction.as_ref();
-        let is_held_back = !pause.writes_only
-            || transaction.is_none() && changes(command)
-            || command.spec.has(flag::EXECUTES)
-                && transaction
-                    .is_some_and(|it| it.queued.iter().any(|(queued, _)| changes(queued)));
-        is_held_back.then(|| Duration::from_millis(pause.until_ms - now_ms))
-    }
-
-    fn is_debug_allowed(&self, slot: Slot) -> bool {
-        match self.hub.config.enable_debug_command {
-            DebugCommand::Yes => true,
-            DebugCommand::Local => self.hub.clients.at(slot).address.ip().is_loopback(),
-            DebugCommand::No => false,
-        }
-    }
-
     fn queue(&mut self, command: &'static Command, slot: Slot, args: &[&[u8]], reply: &mut Reply) {
         let limit = self.hub.config.client_query_buffer_limit;
         let client = self.hub.clients.at_mut(slot);
@@ -415,45 +341,6 @@ impl<'s> Turn<'s> {
         }
         reply.error(refusal);
     }
-}
-
-const DEBUG_REFUSED: Refusal = Refusal::new(
-    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
-     can run it from a local connection, otherwise you need to set this option in the \
-     configuration file, and then restart the server.",
-);
-
-fn while_subscribed(command: &Command) -> Refusal {
-    Refusal::format(format_args!(
-        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
-         allowed in this context",
-        command.full_name()
-    ))
-}
-
-/// The command, or subcommand, that a request means.
-pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Refusal> {
-    let table = Table::shared();
-    let command = table.find(args[0]).ok_or_else(|| {
-        refusal_of_other_type(args[0]).unwrap_or_else(|| Refusal::unknown_command(args))
-    })?;
-    match args {
-        [_, sub, ..] if !command.spec.subcommands.is_empty() => {
-            table.find_sub(command, sub).ok_or_else(|| {
-                let name = command.spec.name.to_ascii_uppercase();
-                let sub = &sub[..sub.len().min(QUOTED_MAX)];
-                let help = format!("'. Try {name} HELP.");
-                Refusal::quoting(&[b"ERR unknown subcommand '", sub, help.as_bytes()])
-            })
-        }
-        _ => Ok(command),
-    }
-}
-
-/// A web page can make a browser post to any port; what it sends begins with one of these words, and
-/// nothing behind them is a command of ours.
-fn is_http(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }
 
 /// Runs a handler: its refusal becomes the reply, and its call is counted.

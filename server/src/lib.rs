@@ -1,5 +1,6 @@
 //! A durable stream broker that speaks Redis Streams.
 
+mod admission;
 mod broker;
 mod buffers;
 mod client;
@@ -25,6 +26,7 @@ mod signal;
 mod start;
 mod stats;
 mod tools;
+mod traffic;
 mod waiters;
 mod watches;
 
