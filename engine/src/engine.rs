@@ -15,6 +15,7 @@ mod open;
 mod reports;
 mod threads;
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -244,6 +245,17 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if self.lock.is_some() && self.workers.is_current() {
+            // A listener held the last reference. Closing waits for this very thread, and for locks
+            // that it holds, so another one has to do it.
+            let rest = ManuallyDrop::new(Self {
+                shared: Arc::clone(&self.shared),
+                workers: std::mem::replace(&mut self.workers, Workers::none()),
+                lock: self.lock.take(),
+            });
+            drop(std::thread::Builder::new().spawn(|| drop(ManuallyDrop::into_inner(rest))));
+            return;
+        }
         // Whoever wants to know calls `close`.
         drop(self.close_once());
     }

@@ -546,6 +546,35 @@ fn a_panic_or_an_error_of_the_commit_thread_releases_all_waiters() {
 }
 
 #[test]
+fn an_engine_may_be_dropped_by_its_own_commit_thread() {
+    let storage = SimulatedStorage::new();
+    let engine = Arc::new(open_threaded(&storage, SyncPolicy::Always));
+    let weak = Arc::downgrade(&engine);
+    let (send, receive) = std::sync::mpsc::channel();
+    engine.on_progress(Arc::new(move || {
+        let engine = weak.upgrade();
+        // Long enough for the test to let go of the engine first.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(engine);
+        send.send(()).ok();
+    }));
+    add(&mut engine.lock(), 1, 1).unwrap();
+    engine.submit();
+    std::thread::sleep(std::time::Duration::from_millis(10));
+    drop(engine);
+    let patience = std::time::Duration::from_secs(20);
+    receive.recv_timeout(patience).unwrap();
+    // The lock is let go of when all is closed.
+    let engine = loop {
+        if let Ok(engine) = open(&storage) {
+            break engine;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(engine.lock().stream(0, KEY).unwrap().length, 1);
+}
+
+#[test]
 fn a_panic_in_a_command_poisons_the_log() {
     let storage = SimulatedStorage::new();
     let engine = open(&storage).unwrap();

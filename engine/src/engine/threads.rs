@@ -84,6 +84,13 @@ impl Workers {
         self.commit.is_some()
     }
 
+    /// Whether this is one of them.
+    pub(super) fn is_current(&self) -> bool {
+        let current = thread::current().id();
+        let is_current = |handle: &JoinHandle<()>| handle.thread().id() == current;
+        self.handles.iter().any(is_current)
+    }
+
     /// Ends all threads. A panic of one of them was dealt with where it happened.
     pub(super) fn stop(&mut self, shared: &Shared) {
         self.should_stop.store(true, Ordering::SeqCst);
