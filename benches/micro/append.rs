@@ -1,4 +1,5 @@
-//! What does one XADD cost in the engine, by entry size, by pipeline depth and by number of streams?
+//! What does one XADD cost in the engine, by entry size, by pipeline depth and by number of
+//! streams?
 //!
 //! One iteration is one batch: lock, add `pipeline` entries, unlock, submit, which writes them.
 

@@ -1,7 +1,8 @@
 //! What can be measured: a case is a kind of work and its parameters; a suite is a list of cases.
 //!
-//! A case is written as on the command line: `xadd:pipeline=16:keys=100000`. What is not given has the
-//! value that the comparison tables use: 50 connections, no pipeline, one key, values of 100 bytes.
+//! A case is written as on the command line: `xadd:pipeline=16:keys=100000`. What is not given has
+//! the value that the comparison tables use: 50 connections, no pipeline, one key, values of 100
+//! bytes.
 
 use std::fmt::Write;
 

@@ -1,9 +1,9 @@
 //! The one thread that drives all connections: epoll, no locks, no allocation on the way.
 //!
-//! A connection has an [`Actor`], which makes requests and judges replies. In a closed loop the next
-//! requests leave when the last replies are in: that measures throughput. Connections that are
-//! paced send at fixed times whatever the server does, and a latency counts from the time at which the
-//! request was due, not from when it could be sent: a server that stalls is charged for all who
+//! A connection has an [`Actor`], which makes requests and judges replies. In a closed loop the
+//! next requests leave when the last replies are in: that measures throughput. Connections that are
+//! paced send at fixed times whatever the server does, and a latency counts from the time at which
+//! the request was due, not from when it could be sent: a server that stalls is charged for all who
 //! would have waited (no coordinated omission).
 
 use std::collections::VecDeque;

@@ -1,8 +1,9 @@
 //! `alluvium-bench`: Alluvium, Valkey and Redis side by side, on the same bytes.
 //!
 //! One thread drives all connections, so that on a machine with few cores the servers get the rest.
-//! The flow is the list of modules: the command line names cases, each case prepares a server and has
-//! actors, the driver runs them, rounds of all servers are interleaved, and the report takes medians.
+//! The flow is the list of modules: the command line names cases, each case prepares a server and
+//! has actors, the driver runs them, rounds of all servers are interleaved, and the report takes
+//! medians.
 
 mod args;
 mod cases;

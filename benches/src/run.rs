@@ -1,5 +1,5 @@
-//! Rounds: every server in every mode runs a case once, then all of them again, so that whatever the
-//! machine does meanwhile happens to all. Each run has a fresh server and an empty directory.
+//! Rounds: every server in every mode runs a case once, then all of them again, so that whatever
+//! the machine does meanwhile happens to all. Each run has a fresh server and an empty directory.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

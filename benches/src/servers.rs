@@ -1,7 +1,7 @@
 //! The servers that are compared: found, started with equal promises, waited for, killed.
 //!
-//! Each start gets a fresh port on the loopback interface and a directory of its own. What the three
-//! durability modes mean for each server is in [`Mode::flags`], in one place.
+//! Each start gets a fresh port on the loopback interface and a directory of its own. What the
+//! three durability modes mean for each server is in [`Mode::flags`], in one place.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,7 +29,8 @@ pub(crate) enum Mode {
     Always,
     /// It is synced within a second or two.
     EverySecond,
-    /// Nothing is promised: without persistence, or, for Alluvium, which has no such mode, never synced.
+    /// Nothing is promised: without persistence, or, for Alluvium, which has no such mode, never
+    /// synced.
     None,
 }
 

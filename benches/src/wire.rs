@@ -1,9 +1,9 @@
 //! RESP as a load generator needs it: requests made once and copied, replies measured, not built.
 //!
-//! A request is a [`Template`]: its bytes, and the holes in it that are filled with decimal digits of
-//! fixed width just before it is sent, so that nothing is formatted on the way. A [`Scanner`] finds
-//! where a reply ends in one pass, however many reads bring it; a [`Walk`] then picks the few values
-//! that a workload needs out of a complete reply. An error reply is always noticed.
+//! A request is a [`Template`]: its bytes, and the holes in it that are filled with decimal digits
+//! of fixed width just before it is sent, so that nothing is formatted on the way. A [`Scanner`]
+//! finds where a reply ends in one pass, however many reads bring it; a [`Walk`] then picks the few
+//! values that a workload needs out of a complete reply. An error reply is always noticed.
 
 /// Digits in a hole: enough for any `u64` of nanoseconds or for an entry ID's milliseconds.
 pub(crate) const HOLE_DIGITS: usize = 16;
@@ -44,7 +44,8 @@ impl Template {
         Self { bytes, holes }
     }
 
-    /// Appends the request, its holes filled in order; a missing number leaves the next hole as it is.
+    /// Appends the request, its holes filled in order; a missing number leaves the next hole as it
+    /// is.
     pub(crate) fn write(&self, out: &mut Vec<u8>, numbers: &[u64]) {
         let base = out.len();
         out.extend_from_slice(&self.bytes);

@@ -9,8 +9,8 @@
 //! added; it is removed with its last live entry. IDs inside a node are read from the log when they
 //! are needed. Entries are added with growing IDs and growing LSNs, so the two orders are the same.
 //!
-//! The first node's `first_id` is the ID of the stream's first entry; the others' is an ID above all
-//! of the node before and not above any of its own.
+//! The first node's `first_id` is the ID of the stream's first entry; the others' is an ID above
+//! all of the node before and not above any of its own.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;

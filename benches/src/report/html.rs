@@ -1,4 +1,5 @@
-//! The figures as one page: plots for sweeps, distributions and the course over time, then the table.
+//! The figures as one page: plots for sweeps, distributions and the course over time, then the
+//! table.
 
 use std::fmt::Write;
 
@@ -7,12 +8,18 @@ use super::{Report, Row, figure, float, millis, slice_second};
 use crate::cases::{Case, Work};
 use crate::servers::{Kind, Mode};
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1120px;margin:2em auto;padding:0 1em;\
-color:#1c2328}table{border-collapse:collapse;font-size:13px}td,th{padding:2px 8px;border-bottom:1px solid \
-#dde3e8;text-align:right}td:first-child,td:nth-child(2),td:nth-child(3){text-align:left}.plots{display:grid;\
-grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:18px}svg text{font:11px system-ui,sans-serif;\
-fill:#49555e}svg .t{font-weight:600;font-size:13px;fill:#1c2328}svg .g{stroke:#dde3e8}.k{display:inline-block;\
-width:26px;height:0;border-top:3px solid;margin:0 6px 4px 14px}.bar{height:12px;border-radius:2px}";
+const STYLE: &str = "\
+body{font:15px/1.5 system-ui,sans-serif;max-width:1120px;margin:2em auto;padding:0 1em;\
+color:#1c2328}\
+table{border-collapse:collapse;font-size:13px}\
+td,th{padding:2px 8px;border-bottom:1px solid #dde3e8;text-align:right}\
+td:first-child,td:nth-child(2),td:nth-child(3){text-align:left}\
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:18px}\
+svg text{font:11px system-ui,sans-serif;fill:#49555e}\
+svg .t{font-weight:600;font-size:13px;fill:#1c2328}\
+svg .g{stroke:#dde3e8}\
+.k{display:inline-block;width:26px;height:0;border-top:3px solid;margin:0 6px 4px 14px}\
+.bar{height:12px;border-radius:2px}";
 
 /// Takes the figure of a plot out of a row.
 type Pick = fn(&Row) -> f64;
@@ -229,7 +236,8 @@ impl Report<'_> {
     fn rows_html(&self, out: &mut String) {
         out.push_str(
             "<table><tr><th>work</th><th>mode</th><th>server</th><th>a second</th><th>Alluvium is</th>\
-            <th>p50 ms</th><th>p99</th><th>p99.9</th><th>max</th><th>server CPU us</th><th>disk B</th>\
+            <th>p50 ms</th><th>p99</th><th>p99.9</th><th>max</th><th>server CPU us</th>\
+            <th>disk B</th>\
             <th>RSS MiB</th><th>anonymous</th></tr>",
         );
         for row in &self.rows {

@@ -1,4 +1,5 @@
-//! Plots as inline SVG: lines over a linear or logarithmic axis, and bars. No script, no font, no network.
+//! Plots as inline SVG: lines over a linear or logarithmic axis, and bars. No script, no font, no
+//! network.
 
 use std::fmt::Write;
 

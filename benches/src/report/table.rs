@@ -15,8 +15,9 @@ impl Report<'_> {
             let _ = write!(
                 out,
                 "\n### `{}`\n\n\
-                | work | server | per second | low to high | Alluvium is | p50 ms | p99 ms | p99.9 ms | \
-                max ms | server CPU us | cores server, client | disk B | RSS MiB | of it anonymous |\n\
+                | work | server | per second | low to high | Alluvium is | p50 ms | p99 ms | \
+                p99.9 ms | max ms | server CPU us | cores server, client | disk B | RSS MiB | \
+                of it anonymous |\n\
                 |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
                 mode.name()
             );

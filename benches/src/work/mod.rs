@@ -1,7 +1,9 @@
-//! The workloads: what is put into a server, who does what on which connection, what must hold after.
+//! The workloads: what is put into a server, who does what on which connection, what must hold
+//! after.
 //!
-//! All servers get literally the same bytes. Entries that are there before the measuring have IDs that
-//! count up from [`FIRST_MS`], so that a reader can ask for any of them without having seen it.
+//! All servers get literally the same bytes. Entries that are there before the measuring have IDs
+//! that count up from [`FIRST_MS`], so that a reader can ask for any of them without having seen
+//! it.
 
 mod feed;
 mod groups;
