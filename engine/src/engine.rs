@@ -156,8 +156,8 @@ impl Engine {
     }
 
     /// Registers what is called after [`Engine::settled`] moved or the log was poisoned, by
-    /// whichever thread did that. It must not block, and must not call the engine but for its figures:
-    /// locks of the commit may be held.
+    /// whichever thread did that. It must not block, and must not call the engine but for its
+    /// figures: locks of the commit may be held.
     pub fn on_progress(&self, listener: Arc<dyn Fn() + Send + Sync>) {
         let listener: Listener = listener;
         self.shared.parts.progress.set_listener(Some(listener));

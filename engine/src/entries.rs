@@ -18,8 +18,8 @@ use crate::lsn::Lsn;
 /// Entries chosen by a read, in reply order; a deleted one is an ID without fields.
 ///
 /// Visit a plan only after what it depends on is settled (see
-/// [`Batch::end_command`](crate::Batch::end_command)): until then the newest bytes may not be in the
-/// file yet.
+/// [`Batch::end_command`](crate::Batch::end_command)): until then the newest bytes may not be in
+/// the file yet.
 #[derive(Debug, Default)]
 pub struct Entries {
     runs: Vec<Run>,

@@ -1,8 +1,9 @@
 //! Things that have a name and a number: the groups of a stream, the consumers of a group.
 //!
-//! The log speaks of numbers, commands of names, listings want the order of the names' bytes. So the
-//! table is an array by number, with holes, and the numbers sorted by name. A number is used again
-//! after its thing is removed: records of one stream are replayed in order, so it is never ambiguous.
+//! The log speaks of numbers, commands of names, listings want the order of the names' bytes. So
+//! the table is an array by number, with holes, and the numbers sorted by name. A number is used
+//! again after its thing is removed: records of one stream are replayed in order, so it is never
+//! ambiguous.
 
 /// How far a number may lie behind the last: a checkpoint has holes where things were removed.
 const GAP_MAX: usize = 1 << 20;

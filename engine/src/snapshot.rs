@@ -109,8 +109,8 @@ pub(crate) struct CheckpointCursor {
 }
 
 impl State {
-    /// Appends the next section to `out`; true when it was the last one. `log_end` is the end of the
-    /// log, so that all records below it are in the section.
+    /// Appends the next section to `out`; true when it was the last one. `log_end` is the end of
+    /// the log, so that all records below it are in the section.
     pub(crate) fn checkpoint_part(
         &mut self,
         cursor: &mut CheckpointCursor,

@@ -1,7 +1,8 @@
 //! The fold over the log: what all records so far add up to.
 //!
 //! [`State::apply`] is the only function that changes the state, for commands as well as in
-//! recovery. A checkpoint is fuzzy: each stream in it is as it was at a log position of its own, its
+//! recovery. A checkpoint is fuzzy: each stream in it is as it was at a log position of its own,
+//! its
 //! `modified`. So replay begins where the checkpoint began and skips, stream by stream, the records
 //! below that position; and records of a stream that the checkpoint does not have, because it was
 //! removed while the checkpoint was taken, are skipped up to where the checkpoint ended.
@@ -20,7 +21,8 @@ pub(crate) struct State {
     pub(crate) keyspace: Keyspace,
     /// Entries that a logical node of a stream takes.
     pub(crate) node_entries_max: u32,
-    /// Behind the last record that removed or renamed a key: what the answer "no such key" depends on.
+    /// Behind the last record that removed or renamed a key: what the answer "no such key" depends
+    /// on.
     pub(crate) removed: Lsn,
     /// What the checkpoint covers of the table of databases.
     pub(crate) mapping_covers: Lsn,
@@ -85,7 +87,8 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`Corrupt`](crate::Error::Corrupt) if the payload is not records, or they contradict the state.
+    /// [`Corrupt`](crate::Error::Corrupt) if the payload is not records, or they contradict the
+    /// state.
     pub(crate) fn replay(&mut self, payload: &[u8], lsn: Lsn, log: &mut Log) -> Result<()> {
         self.begin_recovery();
         let mut rest = payload;

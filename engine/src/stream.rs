@@ -36,7 +36,8 @@ pub(crate) struct Stream {
 #[derive(Clone, Debug, Default)]
 struct Extra {
     max_deleted: EntryId,
-    /// The highest ID that was ever deleted one by one: not lowered by XSETID, unlike `max_deleted`.
+    /// The highest ID that was ever deleted one by one: not lowered by XSETID, unlike
+    /// `max_deleted`.
     tombstone: EntryId,
     expiry_ms: Option<u64>,
     groups: Names<Group>,

@@ -1,7 +1,8 @@
 //! A connection: read all that is there, run all of it, write once.
 //!
 //! ```text
-//!   read -> decode -> Turn (both locks) -> yield -> submit -> wait until settled -> render -> write
+//!   read -> decode -> Turn (both locks) -> yield -> submit -> wait until settled -> render ->
+//!   write
 //! ```
 //!
 //! Between running and submitting the task yields once, so that other connections whose requests

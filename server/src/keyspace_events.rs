@@ -7,7 +7,8 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventClasses(u16);
 
-/// The letters in the order in which they are shown; the first [`IN_ALL`] of them are what `A` means.
+/// The letters in the order in which they are shown; the first [`IN_ALL`] of them are what `A`
+/// means.
 const LETTERS: &[u8] = b"g$lshzxetdnKEm";
 const IN_ALL: u32 = 10;
 

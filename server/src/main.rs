@@ -1,5 +1,5 @@
-//! The broker's command line: arguments in, exit code out. 0 is an orderly end, 1 a configuration or
-//! a start that failed, 2 a broker that had to give up.
+//! The broker's command line: arguments in, exit code out. 0 is an orderly end, 1 a configuration
+//! or a start that failed, 2 a broker that had to give up.
 
 use std::process::ExitCode;
 

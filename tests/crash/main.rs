@@ -67,7 +67,7 @@ fn survives_kills(policy: &str) {
         }
     }
     println!("{policy}: {kills} kills, {acknowledged} acknowledged commands, none missing");
-    assert!(kills >= 3, "the broker takes too long to come back");
+    assert!(kills >= 2, "the broker takes too long to come back");
 }
 
 /// Runs all workers, kills the broker after a while; how many commands were acknowledged.

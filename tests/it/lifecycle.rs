@@ -9,7 +9,9 @@ use crate::BROKER;
 
 /// Runs the broker with these options until it ends by itself.
 fn run(options: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
     let child = Command::new(BROKER)
+        .current_dir(&home)
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -92,17 +94,10 @@ fn help_and_version_are_told_without_a_store() {
 }
 
 #[test]
-fn a_wrong_option_is_named() {
+fn a_wrong_value_is_refused() {
     let output = run(&["--appendfsync", "sometimes"]);
     assert!(!output.status.success());
     assert!(text(&output).contains("appendfsync"), "{}", text(&output));
-    let output = run(&["--no-such-option", "1"]);
-    assert!(!output.status.success());
-    assert!(
-        text(&output).contains("no-such-option"),
-        "{}",
-        text(&output)
-    );
 }
 
 #[test]

@@ -251,7 +251,8 @@ impl Batch<'_> {
         })
     }
 
-    /// Acknowledges entries; returns how many of them were pending. 0 if there is no such key or group.
+    /// Acknowledges entries; returns how many of them were pending. 0 if there is no such key or
+    /// group.
     pub fn ack(&mut self, db: u8, key: &[u8], group: &[u8], ids: &[EntryId]) -> Result<u64> {
         let Ok((slot, number)) = self.find_group(db, key, group) else {
             return Ok(0);

@@ -91,8 +91,8 @@ impl Batch<'_> {
         self.now_ms
     }
 
-    /// Ends a command, or a whole transaction: what it logged becomes one unit that survives a crash
-    /// whole or not at all.
+    /// Ends a command, or a whole transaction: what it logged becomes one unit that survives a
+    /// crash whole or not at all.
     ///
     /// Returns what the reply depends on: it may leave as soon as
     /// [`Engine::settled`](crate::Engine::settled) reaches it.
@@ -118,7 +118,8 @@ impl Batch<'_> {
     }
 
     /// Sets how many entries a logical node of a stream takes (1 to
-    /// [`NODE_ENTRIES_MAX`](crate::limits::NODE_ENTRIES_MAX)); approximate trimming cuts between nodes.
+    /// [`NODE_ENTRIES_MAX`](crate::limits::NODE_ENTRIES_MAX)); approximate trimming cuts between
+    /// nodes.
     pub fn set_node_entries_max(&mut self, entries: u32) {
         self.guard.state.node_entries_max = entries.clamp(1, NODE_ENTRIES_MAX);
     }

@@ -163,7 +163,8 @@ impl Batch<'_> {
         Ok(count)
     }
 
-    /// Deletes the entries with these IDs; returns how many there were. Pending entries stay pending.
+    /// Deletes the entries with these IDs; returns how many there were. Pending entries stay
+    /// pending.
     pub fn delete_entries(&mut self, db: u8, key: &[u8], ids: &[EntryId]) -> Result<u64> {
         let Some(slot) = self.find_used(db, key) else {
             return Ok(0);

@@ -15,7 +15,8 @@ use crate::{Result, SyncPolicy};
 
 /// How often the log is synced under `EverySecond`, and written under `Never`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// More than this is not left unsynced, whatever the policy: the next roll would have to wait for it.
+/// More than this is not left unsynced, whatever the policy: the next roll would have to wait for
+/// it.
 const BACKLOG_MAX: u64 = 8 << 20;
 /// How often it is looked whether that much has gathered.
 const BACKLOG_POLL: Duration = Duration::from_millis(50);

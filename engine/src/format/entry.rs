@@ -70,7 +70,8 @@ pub(crate) fn record_len_max(body_len: usize) -> usize {
     STREAM_AT + 2 * varint::VARINT_LEN_MAX + body_len
 }
 
-/// Appends an entry of `fields` (field, value, field, value, ...), whose body takes `body_len` bytes.
+/// Appends an entry of `fields` (field, value, field, value, ...), whose body takes `body_len`
+/// bytes.
 pub(crate) fn put(out: &mut Vec<u8>, head: NewEntry, body_len: usize, fields: &[&[u8]]) {
     let start = put_head(out, head, body_len);
     let body_at = out.len();

@@ -1,7 +1,7 @@
 //! What can happen to a consumer group, as records.
 //!
-//! One record tells of a whole batch: the entries that a read delivered, that a command acknowledged
-//! or claimed. Lists are delta-coded, so ten deliveries take about forty bytes.
+//! One record tells of a whole batch: the entries that a read delivered, that a command
+//! acknowledged or claimed. Lists are delta-coded, so ten deliveries take about forty bytes.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,8 @@
 //! Everything that can happen, as records: outcomes, never requests.
 //!
-//! A record says what came of a command: the ID that was given, the time that was taken, the entries
-//! that were delivered. So replay needs no clock, no choice and no look at older bytes of the log.
+//! A record says what came of a command: the ID that was given, the time that was taken, the
+//! entries that were delivered. So replay needs no clock, no choice and no look at older bytes of
+//! the log.
 //!
 //! ```text
 //! kind u8, then by kind, all numbers varints unless said otherwise:

@@ -1,8 +1,8 @@
 //! The header of a log segment: its place in the log and its identity.
 //!
 //! ```text
-//!  0          8             12           16          24        32             40           60
-//!  | magic [8] | version u32 | header u32 | first LSN | len u64 | identity u64 | zeros [20] | crc |
+//!  0          8             12           16          24        32             40       60
+//!  | magic [8] | version u32 | header u32 | first LSN | len u64 | identity u64 | 0 [20] | crc |
 //! ```
 //!
 //! The header has a block of the disk for itself: once made durable it is never written again, so

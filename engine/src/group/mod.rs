@@ -1,7 +1,7 @@
 //! A consumer group: a cursor into the stream, consumers, and what they have not acknowledged yet.
 //!
-//! [`Group::apply`] is the only place where a group changes. It holds that every pending entry is in
-//! the group's order by ID, in the list by time, and in the array of exactly one consumer.
+//! [`Group::apply`] is the only place where a group changes. It holds that every pending entry is
+//! in the group's order by ID, in the list by time, and in the array of exactly one consumer.
 
 mod consumer;
 mod pending;

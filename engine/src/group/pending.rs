@@ -485,10 +485,17 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 48,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
-        fn all_orders_agree_with_a_map(ops in proptest::collection::vec(op(), 1..3000), start in 0u64..2000) {
+        fn all_orders_agree_with_a_map(
+            ops in proptest::collection::vec(op(), 1..3000),
+            start in 0u64..2000,
+        ) {
             let (mut list, mut consumers) = (PendingList::default(), Default::default());
             let mut model = Model::new();
             for (tick, op) in ops.iter().enumerate() {
@@ -502,7 +509,8 @@ mod tests {
                 let of = model.range(start..).filter(|(_, held)| held.0 == number);
                 prop_assert_eq!(ids, of.map(|(id, _)| *id).collect::<Vec<_>>());
             }
-            let mut by_time: Vec<_> = model.iter().map(|(id, held)| (held.1, held.2, *id)).collect();
+            let mut by_time: Vec<_> =
+                model.iter().map(|(id, held)| (held.1, held.2, *id)).collect();
             by_time.sort_unstable();
             let oldest: Vec<_> = list.oldest_first().map(|entry| entry.id).collect();
             prop_assert_eq!(oldest, by_time.iter().map(|held| held.2).collect::<Vec<_>>());

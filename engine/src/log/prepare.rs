@@ -5,8 +5,8 @@
 //! file without a place in the log; if the next segment cannot be made, what shrinks the data may
 //! turn the reserve into it. What grows the data is refused until there is a reserve again.
 //!
-//! Only a checkpoint makes room, and a checkpoint needs some itself: a second file of zeros keeps it
-//! free. It is as long as the last checkpoint and a quarter, and counts as part of the reserve.
+//! Only a checkpoint makes room, and a checkpoint needs some itself: a second file of zeros keeps
+//! it free. It is as long as the last checkpoint and a quarter, and counts as part of the reserve.
 //!
 //! A file gets its final name only when it is complete, so that whatever has the name of a segment
 //! has a valid header.

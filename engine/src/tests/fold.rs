@@ -143,7 +143,11 @@ fn rebuild(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_fuzzy_checkpoint_and_replay_make_the_same_state(

@@ -176,7 +176,8 @@ fn group_op() -> BoxedStrategy<Op> {
         1 => (member(), id()).prop_map(|((key, group, _), cursor)| {
             Op::SetCursor { key, group, cursor }
         }),
-        1 => member().prop_map(|(key, group, consumer)| Op::RemoveConsumer { key, group, consumer }),
+        1 => member()
+            .prop_map(|(key, group, consumer)| Op::RemoveConsumer { key, group, consumer }),
         10 => (member(), 1usize..6, proptest::bool::weighted(0.1)).prop_map(
             |((key, group, consumer), count, noack)| {
                 Op::Deliver { key, group, consumer, count, noack }

@@ -1,5 +1,5 @@
-//! The list in `docs/commands.md` and the table in `docs/operations.md`, made from the tables in the
-//! code.
+//! The list in `docs/commands.md` and the table in `docs/operations.md`, made from the tables in
+//! the code.
 //!
 //! A test fails when a page is not what the code says; with `UPDATE=1` in the environment it
 //! writes the page instead.

@@ -1,8 +1,8 @@
 //! The arguments of a command, as COMMAND DOCS lists them, read from its line of documentation.
 //!
 //! The line is the one source: `key [COUNT count] <id | $>` says all that a client wants to know.
-//! Brackets make something optional, angle brackets choose, `[x ...]` repeats what stands before it,
-//! a word in capitals in front of a name belongs to it.
+//! Brackets make something optional, angle brackets choose, `[x ...]` repeats what stands before
+//! it, a word in capitals in front of a name belongs to it.
 
 use crate::reply::Reply;
 

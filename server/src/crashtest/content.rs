@@ -1,6 +1,7 @@
 //! What an entry holds is a function of who wrote it, so that every byte read back can be judged.
 //!
-//! A [`Value`] names one XADD of the whole run: the connection and its count. The entry's fields are
+//! A [`Value`] names one XADD of the whole run: the connection and its count. The entry's fields
+//! are
 //! `v <value>` and `pad <bytes>`, the bytes following from seed and value. Nothing has to be
 //! remembered to tell an intact entry from an altered one, and no two XADDs send the same.
 

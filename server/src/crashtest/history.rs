@@ -1,8 +1,8 @@
 //! What the clients did and what they were told: the words that workload and checker share.
 //!
-//! Each operation carries two ticks of one clock that all threads share: taken before the command is
-//! sent, and after its reply is read. If one operation's reply tick lies before another's start, the
-//! first surely happened first; otherwise they may have happened in either order. An operation
+//! Each operation carries two ticks of one clock that all threads share: taken before the command
+//! is sent, and after its reply is read. If one operation's reply tick lies before another's start,
+//! the first surely happened first; otherwise they may have happened in either order. An operation
 //! without a reply (the server was killed, or it answered an error) may have happened or not.
 
 use std::sync::atomic::{AtomicU64, Ordering};

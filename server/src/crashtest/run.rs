@@ -1,8 +1,9 @@
 //! The rounds: load, fault, restart, read back, check.
 //!
-//! Streams belong to a generation of a few rounds; older ones are no longer written, but their figures
-//! are looked at in each round, one is read in full, and the last round reads all of them. So a run of
-//! a thousand rounds does not read everything a thousand times, and yet nothing is forgotten.
+//! Streams belong to a generation of a few rounds; older ones are no longer written, but their
+//! figures are looked at in each round, one is read in full, and the last round reads all of them.
+//! So a run of a thousand rounds does not read everything a thousand times, and yet nothing is
+//! forgotten.
 
 use std::collections::BTreeMap;
 use std::io;

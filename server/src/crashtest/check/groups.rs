@@ -1,4 +1,5 @@
-//! Consumer groups: what was handed out is pending or acked, for the right consumer, with its count.
+//! Consumer groups: what was handed out is pending or acked, for the right consumer, with its
+//! count.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

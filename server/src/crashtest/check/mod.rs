@@ -1,12 +1,13 @@
 //! The checker: what one round did, and what the server shows behind it, against all that is known.
 //!
-//! [`Model`] is what the server owes: every entry that was acknowledged or seen, every group with its
-//! cursor, its pending entries and its acked ones. After each round it is compared with the history
-//! of that round and with a read-back of the quiet server. What is found missing is reported once;
-//! then the model takes over what the server shows, so that the next round is judged on its own.
+//! [`Model`] is what the server owes: every entry that was acknowledged or seen, every group with
+//! its cursor, its pending entries and its acked ones. After each round it is compared with the
+//! history of that round and with a read-back of the quiet server. What is found missing is
+//! reported once; then the model takes over what the server shows, so that the next round is judged
+//! on its own.
 //!
-//! An operation without a reply may have happened or not. A finding is therefore only something that
-//! no order and no outcome of the unknown operations can explain.
+//! An operation without a reply may have happened or not. A finding is therefore only something
+//! that no order and no outcome of the unknown operations can explain.
 
 mod entries;
 mod groups;

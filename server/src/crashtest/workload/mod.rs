@@ -1,7 +1,7 @@
 //! The load of one round: producers, consumers and a reader, each on a connection of its own.
 //!
-//! A worker does one thing after the other, writes down what it asked and what it was told, and ends
-//! when its connection does. Whatever had no answer by then stays unknown.
+//! A worker does one thing after the other, writes down what it asked and what it was told, and
+//! ends when its connection does. Whatever had no answer by then stays unknown.
 
 mod consumers;
 mod producers;
