@@ -115,8 +115,8 @@ pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Refusal> {
     }
 }
 
-/// A web page can make a browser post to any port; what it sends begins with one of these words, and
-/// nothing behind them is a command of ours.
+/// A web page can make a browser post to any port; what it sends begins with one of these words,
+/// and nothing behind them is a command of ours.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"POST") || name.eq_ignore_ascii_case(b"Host:")
 }

@@ -1,4 +1,5 @@
-//! One hop to the engine: requests of a connection run under the engine's lock, one after the other.
+//! One hop to the engine: requests of a connection run under the engine's lock, one after the
+//! other.
 //!
 //! A [`Turn`] holds the engine's lock and the hub's. Each request is admitted, and then run, queued
 //! or refused. Behind each command its frame is closed, keys found expired are announced, and
