@@ -113,6 +113,10 @@ impl Batch<'_> {
     /// [`IdTooSmall`](crate::Error::IdTooSmall), [`IdExhausted`](crate::Error::IdExhausted),
     /// [`TooLarge`](crate::Error::TooLarge), [`DiskFull`](crate::Error::DiskFull),
     /// [`Poisoned`](crate::Error::Poisoned). Nothing was changed then, and no stream was made.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a stream that was made under this lock is found under it"
+    )]
     pub fn add(&mut self, db: u8, key: &[u8], id: NewId, fields: &[&[u8]]) -> Result<EntryId> {
         let body_len = check_fields(fields)?;
         let slot = self.find_used(db, key);
