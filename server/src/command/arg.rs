@@ -134,8 +134,7 @@ fn parse_half_loosely(text: &[u8]) -> Option<u64> {
     let start = text.iter().position(|&byte| !is_c_space(byte))?;
     let (negative, digits) = match &text[start..] {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     if digits.is_empty() {
         return None;

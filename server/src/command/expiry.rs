@@ -102,6 +102,10 @@ enum Unit {
 }
 
 /// On which present expiry a new one depends.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four options of the command, of which several may be given"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Condition {
     /// NX: there is none.

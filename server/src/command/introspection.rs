@@ -190,7 +190,7 @@ fn describe_keys(reply: &mut Reply, command: &Command) {
     } else {
         let from = if spec.name == "xread" { 1 } else { 4 };
         describe_key(reply, access(command), |reply| {
-            begin_behind_streams(reply, from)
+            begin_behind_streams(reply, from);
         });
         find_range(reply, last, step, 2);
     }

@@ -226,10 +226,10 @@ const OTHERS: &[(&str, &[&str])] = &[
 
 /// What a command of another data type is answered; `None` if the name is not known as one.
 pub(crate) fn refusal(name: &[u8]) -> Option<Refusal> {
-    let is_named = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
+    let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
     let (what, _) = OTHERS
         .iter()
-        .find(|(_, names)| names.iter().any(|known| is_named(&known)))?;
+        .find(|(_, names)| names.iter().any(|known| is_named(known)))?;
     Some(Refusal::quoting(&[
         b"ERR '",
         name,
