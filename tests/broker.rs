@@ -72,21 +72,25 @@ impl Broker {
     }
 
     /// A new connection.
+    #[must_use]
     pub fn connect(&self) -> Connection {
         Connection::open(self.port).expect("the broker accepts connections")
     }
 
     /// The port on 127.0.0.1.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Where the store is.
+    #[must_use]
     pub fn data(&self) -> PathBuf {
         self.home.path().join("data")
     }
 
     /// All that the broker printed so far.
+    #[must_use]
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.home.path().join("output")).unwrap_or_default()
     }

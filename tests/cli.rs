@@ -3,6 +3,7 @@
 use crate::Value;
 
 /// What redis-cli shows for a reply over RESP2, each line ended by a line feed.
+#[must_use]
 pub fn printed(value: &Value) -> String {
     let mut out = String::new();
     print(value, "", &mut out);
@@ -23,7 +24,8 @@ fn print(value: &Value, indent: &str, out: &mut String) {
                 if at > 0 {
                     out.push_str(indent);
                 }
-                out.push_str(&format!("{:>width$}) ", at + 1));
+                let number = format!("{:>width$}) ", at + 1);
+                out.push_str(&number);
                 let deeper = format!("{indent}{}", " ".repeat(width + 2));
                 print(item, &deeper, out);
             }
@@ -46,7 +48,7 @@ fn quoted(bytes: &[u8]) -> String {
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
             b' '..=b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("\\x{byte:02x}")),
+            _ => out.extend(byte.escape_ascii().map(char::from)),
         }
     }
     out.push('"');
@@ -54,6 +56,7 @@ fn quoted(bytes: &[u8]) -> String {
 }
 
 /// The arguments of a command line; double quotes hold spaces together.
+#[must_use]
 pub fn words(line: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut word: Option<String> = None;

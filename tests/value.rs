@@ -35,6 +35,7 @@ pub enum Value {
 
 impl Value {
     /// The text of a simple or bulk string.
+    #[must_use]
     pub fn text(&self) -> &str {
         match self {
             Value::Simple(text) | Value::Error(text) => text,
@@ -44,6 +45,7 @@ impl Value {
     }
 
     /// The number of an integer reply.
+    #[must_use]
     pub fn int(&self) -> i64 {
         match self {
             Value::Int(number) => *number,
@@ -52,6 +54,7 @@ impl Value {
     }
 
     /// The items of an array; none for a null.
+    #[must_use]
     pub fn items(&self) -> &[Value] {
         match self {
             Value::Array(items) => items,
@@ -61,6 +64,7 @@ impl Value {
     }
 
     /// Whether this is an error that begins with `code`.
+    #[must_use]
     pub fn is_error(&self, code: &str) -> bool {
         matches!(self, Value::Error(text) if text.starts_with(code))
     }
