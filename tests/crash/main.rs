@@ -1,6 +1,8 @@
 //! Kills the broker again and again under load and compares what it knows afterwards with what it
 //! had acknowledged: nothing acknowledged is missing, nothing is half done, in every sync policy.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where an expectation fails")]
+
 mod model;
 mod tester;
 mod worker;

@@ -46,11 +46,8 @@ impl Worker {
         };
         let mut acknowledged = 0;
         let start = Instant::now();
-        loop {
-            match self.batch(&mut connection) {
-                Ok(count) => acknowledged += count,
-                Err(_) => break,
-            }
+        while let Ok(count) = self.batch(&mut connection) {
+            acknowledged += count;
         }
         // Only a killed broker may have ended this.
         while !is_killed.load(Ordering::SeqCst) {
@@ -202,10 +199,13 @@ fn ids(numbers: &[u64]) -> String {
     if numbers.is_empty() {
         return " 0-1".to_owned();
     }
-    numbers
-        .iter()
-        .map(|number| format!(" {number}-1"))
-        .collect()
+    let mut ids = String::new();
+    for number in numbers {
+        ids.push(' ');
+        ids.push_str(&number.to_string());
+        ids.push_str("-1");
+    }
+    ids
 }
 
 fn number_of(entry: &Value) -> u64 {

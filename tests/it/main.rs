@@ -1,5 +1,7 @@
 //! One binary for the tests that share nothing but the machine; each module is one promise.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where an expectation fails")]
+
 /// What operators and their tools rely on.
 mod admin;
 /// Every event of a day's work ends handled, whoever dies on the way.
