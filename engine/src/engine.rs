@@ -169,6 +169,12 @@ impl Engine {
         self.shared.parts.progress.is_poisoned()
     }
 
+    /// What failed first, if the log is poisoned by an operation: the call, the file, the reason.
+    #[must_use]
+    pub fn poison_cause(&self) -> Option<String> {
+        self.shared.parts.progress.poison_cause()
+    }
+
     /// Changes when a write counts as settled.
     pub fn set_sync_policy(&self, policy: SyncPolicy) {
         self.shared.parts.progress.set_policy(policy);

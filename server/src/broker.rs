@@ -58,8 +58,8 @@ pub(crate) struct Server {
 #[non_exhaustive]
 pub enum RunError {
     /// A write or sync failed on the way.
-    #[error("the log is poisoned: a write or sync to the data directory failed")]
-    Poisoned,
+    #[error("the log is poisoned, a write or sync to the data directory failed: {0}")]
+    Poisoned(String),
     /// The engine could not be closed in order.
     #[error("closing the data directory: {0}")]
     Close(alluvium_engine::Error),
@@ -251,13 +251,16 @@ async fn end(server: Arc<Server>, grace: Duration) -> Result<(), RunError> {
         wait_until(grace, || is_gone(&server)).await;
     }
     let server = alone(server).await;
-    let is_poisoned = server.engine.is_poisoned();
+    let poisoned = server.engine.is_poisoned().then(|| {
+        let cause = server.engine.poison_cause();
+        cause.unwrap_or_else(|| "a thread of the engine ended in a panic".to_owned())
+    });
     let closed = tokio::task::spawn_blocking(move || server.engine.close()).await;
-    match closed.map_err(|panic| std::panic::resume_unwind(panic.into_panic())) {
-        _ if is_poisoned => Err(RunError::Poisoned),
-        Ok(Err(error)) => Err(RunError::Close(error)),
-        Ok(Ok(())) => Ok(()),
-        Err(never) => never,
+    match (closed, poisoned) {
+        (Err(panic), _) => std::panic::resume_unwind(panic.into_panic()),
+        (_, Some(cause)) => Err(RunError::Poisoned(cause)),
+        (Ok(Err(error)), None) => Err(RunError::Close(error)),
+        (Ok(Ok(())), None) => Ok(()),
     }
 }
 

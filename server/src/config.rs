@@ -96,10 +96,16 @@ impl Invocation {
             };
             let is_value = |word: &&Vec<u8>| !word.starts_with(b"--");
             let count = after.iter().take_while(is_value).count();
+            if Parameter::named(name).is_none() {
+                // In a file it may be meant for Redis; here it is a slip, and what was meant
+                // would silently not happen.
+                let complaint = "no such parameter, see alluvium --help";
+                return Err(wrong(COMMAND_LINE, name, complaint));
+            }
             let words: Vec<Vec<u8>> = std::iter::once(name.to_vec())
                 .chain(after[..count].iter().cloned())
                 .collect();
-            start.apply("command line", &words)?;
+            start.apply(COMMAND_LINE, &words)?;
             rest = &after[count..];
         }
         Ok(Self::Run(Box::new(start)))
@@ -180,6 +186,9 @@ impl Start {
             .map_err(|complaint| wrong(place, &words.join(&b' '), &complaint))
     }
 }
+
+/// The place of a directive that is no line of a file.
+const COMMAND_LINE: &str = "command line";
 
 fn wrong(place: &str, directive: &[u8], complaint: &str) -> ConfigError {
     ConfigError::Directive {
@@ -313,6 +322,8 @@ mod tests {
             error.starts_with("command line: appendfsync maybe: "),
             "{error}"
         );
+        let error = parse(&["--prot", "7000"]).unwrap_err().to_string();
+        assert!(error.starts_with("command line: prot: "), "{error}");
         assert!(matches!(
             parse(&["--port", "1", "-x"]),
             Err(ConfigError::Directive { .. })

@@ -66,7 +66,7 @@ impl Commit {
         self.progress.check()?;
         let leader = Leader::new(&self.progress);
         if let Some(buffer) = gather(writer.last.take()) {
-            self.write_buffer(&mut writer, &buffer)?;
+            leader.observe(self.write_buffer(&mut writer, &buffer))?;
             writer.last = Some(buffer);
         }
         leader.succeed();
@@ -114,7 +114,7 @@ impl Commit {
         let leader = Leader::new(&self.progress);
         if let Some(segment) = self.unsynced.lock().take() {
             let started = self.clock.monotonic();
-            segment.sync()?;
+            leader.observe(segment.sync())?;
             self.progress
                 .count_sync(self.clock.monotonic().saturating_sub(started));
         }

@@ -28,6 +28,8 @@ pub(crate) struct Progress {
     settled: AtomicU64,
     policy: AtomicU8,
     poisoned: AtomicBool,
+    /// What failed first, in words for whoever runs the engine.
+    cause: Mutex<Option<String>>,
     waiters: AtomicUsize,
     lock: Mutex<()>,
     moved: Condvar,
@@ -146,6 +148,11 @@ impl Progress {
         }
     }
 
+    /// What failed, if it was an operation that names itself.
+    pub(crate) fn poison_cause(&self) -> Option<String> {
+        self.cause.lock().clone()
+    }
+
     pub(crate) fn set_listener(&self, listener: Option<Listener>) {
         *self.listener.lock() = listener;
     }
@@ -202,6 +209,15 @@ impl<'a> Leader<'a> {
             progress,
             succeeded: false,
         }
+    }
+
+    /// Passes an outcome on, and keeps the words of an error: it is about to poison the log.
+    pub(crate) fn observe<T>(&self, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome {
+            let cause = &mut *self.progress.cause.lock();
+            cause.get_or_insert_with(|| error.to_string());
+        }
+        outcome
     }
 
     pub(crate) fn succeed(mut self) {

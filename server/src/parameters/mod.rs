@@ -2,7 +2,7 @@
 //! in the struct it lives, when it may change and what it means.
 //!
 //! Start-up, `CONFIG GET`, `CONFIG SET`, `CONFIG REWRITE`, `--help` and the documentation all go
-//! through [`TABLE`]; nothing else knows the name of a parameter.
+//! through `TABLE`; nothing else knows the name of a parameter.
 
 #[macro_use]
 mod slot;

@@ -129,5 +129,12 @@ fn a_failed_sync_is_an_error_for_those_who_wait_and_ends_the_broker() {
     assert!(client.line().starts_with("-POISONED "));
     client.expect_end();
     let result = broker.join().unwrap();
-    assert!(matches!(result, Err(RunError::Poisoned)), "{result:?}");
+    let Err(RunError::Poisoned(cause)) = result else {
+        panic!("expected a poisoned log, found {result:?}");
+    };
+    // The call, the file, the reason.
+    assert!(
+        cause.starts_with("sync ") && cause.contains(".seg: "),
+        "{cause}"
+    );
 }

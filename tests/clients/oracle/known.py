@@ -101,6 +101,10 @@ def cursor_error(words, current, old):
     return old == ("-", b"ERR invalid cursor")
 
 
+def cursor_was_accepted(words, current, old):
+    return current == ("-", b"ERR invalid cursor") and old[0] == "*" and words[1].startswith("-")
+
+
 # (reason, which commands, how the replies may differ)
 ROWS = [
     ("XREAD knows the ID + since 7.4", is_command("XREAD"), plus),
@@ -119,6 +123,7 @@ ROWS = [
      errors(b"smaller than current max_deleted_entry_id", b"smaller than the target stream length")),
     ("an unknown type is an error", is_command("SCAN"), type_error),
     ("spaces before a cursor were refused", is_command("SCAN"), cursor_error),
+    ("a negative cursor was taken for a large one", is_command("SCAN"), cursor_was_accepted),
 ]
 
 # From here on the two are in different states: a refusal aborts the transaction now, and XSETID refuses more.
