@@ -181,7 +181,11 @@ impl<'s> Turn<'s> {
                 self.reject(slot, &refusal, command, reply);
                 None
             }
-            Admission::HangUp => Some(Stop::Close),
+            Admission::HangUp => {
+                // Whoever it is does not speak our protocol: replies are not meant for it.
+                reply.clear();
+                return Some(Stop::Close);
+            }
         };
         let client = self.hub.clients.at_mut(slot);
         if client.is_silent() {
