@@ -96,12 +96,6 @@ impl Invocation {
             };
             let is_value = |word: &&Vec<u8>| !word.starts_with(b"--");
             let count = after.iter().take_while(is_value).count();
-            if Parameter::named(name).is_none() {
-                // In a file it may be meant for Redis; here it is a slip, and what was meant
-                // would silently not happen.
-                let complaint = "no such parameter, see alluvium --help";
-                return Err(wrong(COMMAND_LINE, name, complaint));
-            }
             let words: Vec<Vec<u8>> = std::iter::once(name.to_vec())
                 .chain(after[..count].iter().cloned())
                 .collect();
@@ -170,6 +164,11 @@ impl Start {
             return self.read_file(file);
         }
         let Some(parameter) = Parameter::named(name) else {
+            if place == COMMAND_LINE {
+                // In a file it may be meant for Redis; here it is a slip, and what was meant
+                // would silently not happen.
+                return Err(wrong(place, name, "no such parameter"));
+            }
             self.ignored
                 .insert(String::from_utf8_lossy(name).to_ascii_lowercase());
             return Ok(());
