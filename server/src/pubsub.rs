@@ -1,16 +1,19 @@
 //! Channels and patterns: who hears what.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::client::{Clients, Slot};
+use crate::client::{Client, Clients, Slot};
 use crate::glob;
+
+/// Who is subscribed to each name.
+type Subscribers = BTreeMap<Vec<u8>, Vec<Slot>>;
 
 /// Subscriptions of all clients; each client holds its own side too.
 #[derive(Default)]
 pub(crate) struct PubSub {
-    channels: BTreeMap<Vec<u8>, Vec<Slot>>,
-    patterns: BTreeMap<Vec<u8>, Vec<Slot>>,
+    channels: Subscribers,
+    patterns: Subscribers,
 }
 
 /// What is subscribed to.
@@ -21,6 +24,18 @@ pub(crate) enum Kind {
 }
 
 impl PubSub {
+    /// The client's own side of its subscriptions of a kind, and the side of all clients.
+    fn sides<'a>(
+        &'a mut self,
+        client: &'a mut Client,
+        kind: Kind,
+    ) -> (&'a mut BTreeSet<Vec<u8>>, &'a mut Subscribers) {
+        match kind {
+            Kind::Channel => (&mut client.channels, &mut self.channels),
+            Kind::Pattern => (&mut client.patterns, &mut self.patterns),
+        }
+    }
+
     /// False if the client was subscribed already.
     pub(crate) fn subscribe(
         &mut self,
@@ -29,11 +44,7 @@ impl PubSub {
         kind: Kind,
         name: &[u8],
     ) -> bool {
-        let client = clients.at_mut(slot);
-        let (own, all) = match kind {
-            Kind::Channel => (&mut client.channels, &mut self.channels),
-            Kind::Pattern => (&mut client.patterns, &mut self.patterns),
-        };
+        let (own, all) = self.sides(clients.at_mut(slot), kind);
         if !own.insert(name.to_vec()) {
             return false;
         }
@@ -49,11 +60,7 @@ impl PubSub {
         kind: Kind,
         name: &[u8],
     ) -> bool {
-        let client = clients.at_mut(slot);
-        let (own, all) = match kind {
-            Kind::Channel => (&mut client.channels, &mut self.channels),
-            Kind::Pattern => (&mut client.patterns, &mut self.patterns),
-        };
+        let (own, all) = self.sides(clients.at_mut(slot), kind);
         if !own.remove(name) {
             return false;
         }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
+use super::ops::{self, GROUPS, KEYS, Op};
 use super::options;
 use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, History, Member, NewId};
 use crate::engine::{Core, Engine};
@@ -16,10 +16,6 @@ use crate::state::State;
 /// Runs an operation for what it does to the state; whether it succeeds does not matter.
 #[expect(clippy::too_many_lines, reason = "one arm an operation")]
 fn run(batch: &mut Batch<'_>, op: &Op) {
-    let member = |group: usize, consumer: usize| Member {
-        group: GROUPS[group],
-        consumer: CONSUMERS[consumer],
-    };
     match *op {
         Op::Add { key, step } => {
             let last = batch.stream(0, KEYS[key]).unwrap_or_default().last_id;
@@ -48,7 +44,7 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
             group,
             consumer,
         } => {
-            drop(batch.remove_consumer(0, KEYS[key], member(group, consumer)));
+            drop(batch.remove_consumer(0, KEYS[key], ops::member_of(group, consumer)));
         }
         Op::Deliver {
             key,
@@ -61,7 +57,7 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
                 count: Some(count),
                 noack,
             };
-            drop(batch.deliver(0, KEYS[key], member(group, consumer), deliver));
+            drop(batch.deliver(0, KEYS[key], ops::member_of(group, consumer), deliver));
         }
         Op::History {
             key,
@@ -70,7 +66,7 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
             after,
         } => {
             let history = History { after, count: None };
-            drop(batch.history(0, KEYS[key], member(group, consumer), history));
+            drop(batch.history(0, KEYS[key], ops::member_of(group, consumer), history));
         }
         Op::Ack {
             key,
@@ -93,7 +89,7 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
                 force,
                 ..Claim::default()
             };
-            drop(batch.claim(0, KEYS[key], member(group, consumer), &claim));
+            drop(batch.claim(0, KEYS[key], ops::member_of(group, consumer), &claim));
         }
         Op::AutoClaim {
             key,
@@ -109,7 +105,7 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
                 count,
                 just_id: true,
             };
-            drop(batch.auto_claim(0, KEYS[key], member(group, consumer), claim));
+            drop(batch.auto_claim(0, KEYS[key], ops::member_of(group, consumer), claim));
         }
         Op::Remove { key } => drop(batch.remove(0, KEYS[key])),
         Op::Rename { from, to } => drop(batch.rename(0, KEYS[from], 0, KEYS[to])),

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
 use super::{Seen, options, read};
 use crate::batch::{
-    AutoClaim, Claim, Counters, Cursor, Deliver, History, Member, NewId, PendingFilter, Range,
-    StreamInfo, TrimStrategy,
+    AutoClaim, Claim, Counters, Cursor, Deliver, History, NewId, PendingFilter, Range, StreamInfo,
+    TrimStrategy,
 };
 use crate::engine::Engine;
 use crate::error::Error;
@@ -180,10 +180,7 @@ impl Pair {
                 group,
                 consumer,
             } => {
-                let member = Member {
-                    group: GROUPS[group],
-                    consumer: CONSUMERS[consumer],
-                };
+                let member = ops::member_of(group, consumer);
                 let removed = self.batch().remove_consumer(0, KEYS[key], member);
                 let expected = self.group(key, group).map(|group| {
                     let before = group.pending.len();
@@ -357,10 +354,7 @@ impl Pair {
         count: usize,
         noack: bool,
     ) {
-        let member = Member {
-            group: GROUPS[group],
-            consumer: CONSUMERS[consumer],
-        };
+        let member = ops::member_of(group, consumer);
         let deliver = Deliver {
             count: Some(count),
             noack,
@@ -399,10 +393,7 @@ impl Pair {
     }
 
     fn history(&mut self, key: usize, group: usize, consumer: usize, after: EntryId) {
-        let member = Member {
-            group: GROUPS[group],
-            consumer: CONSUMERS[consumer],
-        };
+        let member = ops::member_of(group, consumer);
         let history = History { after, count: None };
         let delivery = self.batch().history(0, KEYS[key], member, history);
         let now = self.now;
@@ -437,10 +428,7 @@ impl Pair {
         consumer: usize,
         (ids, min_idle_ms, force): (&[EntryId], u64, bool),
     ) {
-        let member = Member {
-            group: GROUPS[group],
-            consumer: CONSUMERS[consumer],
-        };
+        let member = ops::member_of(group, consumer);
         let claim = Claim {
             min_idle_ms,
             ids,
@@ -485,10 +473,7 @@ impl Pair {
     }
 
     fn auto_claim(&mut self, key: usize, group: usize, consumer: usize, claim: AutoClaim) {
-        let member = Member {
-            group: GROUPS[group],
-            consumer: CONSUMERS[consumer],
-        };
+        let member = ops::member_of(group, consumer);
         let claimed = self.batch().auto_claim(0, KEYS[key], member, claim);
         let now = self.now;
         let entries = self

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::batch::{Trim, TrimStrategy};
+use crate::batch::{Member, Trim, TrimStrategy};
 use crate::id::EntryId;
 
 pub(super) const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -141,6 +141,14 @@ fn trim() -> impl Strategy<Value = Trim> {
 
 fn key() -> impl Strategy<Value = usize> {
     prop_oneof![4 => Just(0usize), 1 => Just(1), 1 => Just(2)]
+}
+
+/// The consumer that an operation names by numbers.
+pub(super) fn member_of(group: usize, consumer: usize) -> Member<'static> {
+    Member {
+        group: GROUPS[group],
+        consumer: CONSUMERS[consumer],
+    }
 }
 
 fn member() -> impl Strategy<Value = (usize, usize, usize)> {
