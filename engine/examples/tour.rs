@@ -109,7 +109,7 @@ fn main() -> Result<()> {
     let mut batch = engine.lock();
     let pending = batch.pending_summary(DB, KEY, GROUP)?;
     assert_eq!(pending.consumers, [(b"worker-1".to_vec(), 1)]);
-    assert_eq!(batch.groups(DB, KEY)?[0].lag, Some(1));
+    assert_eq!(batch.groups(DB, KEY)?[0].lag, 1);
     let newest = Trim {
         strategy: TrimStrategy::MaxLen(1),
         approximate: false,

@@ -12,8 +12,12 @@
 //! The first node's `first_id` is the ID of the stream's first entry; the others' is an ID above
 //! all of the node before and not above any of its own.
 
+mod nodes;
+
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+
+pub(crate) use nodes::Node;
+use nodes::Nodes;
 
 use crate::format::entry;
 use crate::id::EntryId;
@@ -22,55 +26,6 @@ use crate::{Error, Lsn, Result};
 
 /// Probes of a search inside a node that guess where the ID is; the others halve.
 const GUESSES: u32 = 3;
-
-/// Up to `stream-node-max-entries` entries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Node {
-    pub(crate) first_id: EntryId,
-    /// The last ID that was added, also if that entry is deleted by now.
-    pub(crate) last_id: EntryId,
-    pub(crate) base: Lsn,
-    /// Entries ever added.
-    pub(crate) added: u32,
-    pub(crate) offsets: Vec<u32>,
-}
-
-impl Node {
-    fn new(id: EntryId, lsn: Lsn) -> Self {
-        Self {
-            first_id: id,
-            last_id: id,
-            base: lsn,
-            added: 1,
-            offsets: vec![0],
-        }
-    }
-
-    /// The LSN of a live entry.
-    pub(crate) fn lsn(&self, at: usize) -> Lsn {
-        Lsn(self.base.0 + u64::from(self.offsets[at]))
-    }
-
-    /// Where its live entries lie, in order.
-    pub(crate) fn lsns(&self) -> impl Iterator<Item = Lsn> {
-        self.offsets
-            .iter()
-            .map(|&offset| Lsn(self.base.0 + u64::from(offset)))
-    }
-
-    fn offset_of(&self, lsn: Lsn) -> Option<u32> {
-        u32::try_from(lsn.0.checked_sub(self.base.0)?).ok()
-    }
-}
-
-/// The nodes of a stream. Most streams of a store with many streams have one, which takes no heap.
-#[derive(Clone, Debug, Default)]
-enum Nodes {
-    #[default]
-    None,
-    One(Node),
-    Many(VecDeque<Node>),
-}
 
 /// A live entry by its place in the index, or the end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,13 +50,10 @@ impl Index {
     /// Builds an index of nodes that are in order.
     pub(crate) fn of_nodes(nodes: Vec<Node>) -> Self {
         let length = nodes.iter().map(|node| node.offsets.len() as u64).sum();
-        let mut nodes = VecDeque::from(nodes);
-        let nodes = match nodes.len() {
-            0 => Nodes::None,
-            1 => nodes.pop_front().map_or(Nodes::None, Nodes::One),
-            _ => Nodes::Many(nodes),
-        };
-        Self { nodes, length }
+        Self {
+            nodes: Nodes::of(nodes),
+            length,
+        }
     }
 
     /// Number of live entries.
@@ -110,27 +62,11 @@ impl Index {
     }
 
     pub(crate) fn node_count(&self) -> usize {
-        match &self.nodes {
-            Nodes::None => 0,
-            Nodes::One(_) => 1,
-            Nodes::Many(nodes) => nodes.len(),
-        }
+        self.nodes.len()
     }
 
     pub(crate) fn node(&self, index: usize) -> Option<&Node> {
-        match &self.nodes {
-            Nodes::One(node) if index == 0 => Some(node),
-            Nodes::Many(nodes) => nodes.get(index),
-            _ => None,
-        }
-    }
-
-    fn node_mut(&mut self, index: usize) -> Option<&mut Node> {
-        match &mut self.nodes {
-            Nodes::One(node) if index == 0 => Some(node),
-            Nodes::Many(nodes) => nodes.get_mut(index),
-            _ => None,
-        }
+        self.nodes.get(index)
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
@@ -155,12 +91,12 @@ impl Index {
     /// Adds an entry behind all others; false if it cannot go into the node that it says.
     pub(crate) fn push(&mut self, id: EntryId, lsn: Lsn, starts_node: bool) -> bool {
         if starts_node {
-            self.push_node(Node::new(id, lsn));
+            self.nodes.push(Node::new(id, lsn));
             self.length += 1;
             return true;
         }
         let last = self.node_count().wrapping_sub(1);
-        let Some(node) = self.node_mut(last) else {
+        let Some(node) = self.nodes.get_mut(last) else {
             return false;
         };
         let Some(offset) = node.offset_of(lsn) else {
@@ -169,34 +105,9 @@ impl Index {
         node.offsets.push(offset);
         node.added = node.added.saturating_add(1);
         node.last_id = id;
+        self.nodes.resized(last, 1);
         self.length += 1;
         true
-    }
-
-    fn push_node(&mut self, node: Node) {
-        self.nodes = match std::mem::take(&mut self.nodes) {
-            Nodes::None => Nodes::One(node),
-            Nodes::One(first) => Nodes::Many(VecDeque::from([first, node])),
-            Nodes::Many(mut nodes) => {
-                if let Some(full) = nodes.back_mut() {
-                    full.offsets.shrink_to_fit();
-                }
-                nodes.push_back(node);
-                Nodes::Many(nodes)
-            }
-        };
-    }
-
-    fn remove_node(&mut self, index: usize) {
-        match &mut self.nodes {
-            Nodes::Many(nodes) => {
-                nodes.remove(index);
-                if nodes.is_empty() {
-                    self.nodes = Nodes::None;
-                }
-            }
-            _ => self.nodes = Nodes::None,
-        }
     }
 
     /// Removes `count` entries at the head and tells where they were; false if there are not so
@@ -208,7 +119,7 @@ impl Index {
         self.length -= count;
         let mut left = count;
         while left > 0 {
-            let Some(node) = self.node_mut(0) else {
+            let Some(node) = self.nodes.get_mut(0) else {
                 return false;
             };
             let taken = usize::try_from(left)
@@ -218,40 +129,48 @@ impl Index {
                 .drain(..taken)
                 .for_each(|offset| dead(Lsn(base + u64::from(offset))));
             left -= taken as u64;
-            if node.offsets.is_empty() {
-                self.remove_node(0);
+            let is_empty = node.offsets.is_empty();
+            self.nodes.resized(0, -to_i32(taken));
+            if is_empty {
+                self.nodes.remove(0);
             }
         }
         self.set_first(first);
         true
     }
 
-    /// Removes the entry at `lsn`; false if there is none.
-    pub(crate) fn remove(&mut self, lsn: Lsn) -> bool {
-        let count = self.partition(|node| node.base <= lsn);
-        let Some(index) = count.checked_sub(1) else {
-            return false;
-        };
-        let Some(node) = self.node_mut(index) else {
-            return false;
-        };
-        let Some(at) = node
-            .offset_of(lsn)
-            .and_then(|offset| node.offsets.binary_search(&offset).ok())
-        else {
-            return false;
-        };
-        node.offsets.remove(at);
-        if node.offsets.is_empty() {
-            self.remove_node(index);
+    /// Removes the entries at `lsns`, in any order; false if one of them is not there.
+    pub(crate) fn remove_all(&mut self, lsns: impl Iterator<Item = Lsn>) -> bool {
+        let mut leaves_empty = false;
+        let mut removed = true;
+        for lsn in lsns {
+            let Some(index) = self.partition(|node| node.base <= lsn).checked_sub(1) else {
+                removed = false;
+                break;
+            };
+            let found = self.nodes.get_mut(index).and_then(|node| {
+                let at = node.offsets.binary_search(&node.offset_of(lsn)?).ok()?;
+                node.offsets.remove(at);
+                Some(node.offsets.is_empty())
+            });
+            let Some(is_empty) = found else {
+                removed = false;
+                break;
+            };
+            leaves_empty |= is_empty;
+            self.nodes.resized(index, -1);
+            self.length -= 1;
         }
-        self.length -= 1;
-        true
+        // All at once, because a node in the middle costs as much as all of them.
+        if leaves_empty {
+            self.nodes.remove_empty();
+        }
+        removed
     }
 
     /// Says which ID the first entry has, after removals.
     pub(crate) fn set_first(&mut self, first: EntryId) {
-        if let Some(node) = self.node_mut(0) {
+        if let Some(node) = self.nodes.get_mut(0) {
             node.first_id = first;
         }
     }
@@ -263,11 +182,12 @@ impl Index {
 
     /// How many nodes at the head satisfy `claim`.
     fn partition(&self, claim: impl Fn(&Node) -> bool) -> usize {
-        match &self.nodes {
-            Nodes::None => 0,
-            Nodes::One(node) => usize::from(claim(node)),
-            Nodes::Many(nodes) => nodes.partition_point(claim),
-        }
+        self.nodes.partition(claim)
+    }
+
+    /// How many live entries lie before `position`.
+    pub(crate) fn rank(&self, position: Position) -> u64 {
+        self.nodes.entries_before(position.node) + position.at as u64
     }
 
     /// The position behind the last entry.
@@ -439,6 +359,10 @@ impl Index {
         let node = |node: &Node| size_of::<Node>() + node.offsets.capacity() * 4;
         self.nodes().map(node).sum()
     }
+}
+
+fn to_i32(count: usize) -> i32 {
+    i32::try_from(count).expect("a node has at most 2^16 entries")
 }
 
 /// Where among `count` entries `id` is likely to be, between two IDs that enclose them.

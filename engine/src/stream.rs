@@ -223,13 +223,14 @@ impl Stream {
         entries: &[(EntryId, Lsn)],
         log: &mut Log,
     ) -> Result<(), Contradiction> {
-        for &(id, lsn) in entries {
-            if !self.index.remove(lsn) {
-                return Err("a record deletes an entry that does not exist");
-            }
+        if !self.index.remove_all(entries.iter().map(|&(_, lsn)| lsn)) {
+            return Err("a record deletes an entry that does not exist");
+        }
+        let highest = entries.iter().map(|&(id, _)| id).max();
+        let extra = self.extra_mut();
+        extra.tombstone = extra.tombstone.max(highest.unwrap_or_default());
+        for &(_, lsn) in entries {
             log.entry_died(lsn);
-            let extra = self.extra_mut();
-            extra.tombstone = extra.tombstone.max(id);
         }
         Ok(())
     }

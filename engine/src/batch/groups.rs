@@ -6,10 +6,13 @@ use super::{Batch, check_len};
 use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::format::record::{GroupChange, Record, StreamChange};
+use crate::group::Group;
 use crate::id::EntryId;
+use crate::index::Position;
 use crate::limits::{NAME_LEN_MAX, RECORD_IDS_MAX};
-use crate::log::Growth;
+use crate::log::{Growth, Log};
 use crate::lsn::Lsn;
+use crate::stream::Stream;
 
 /// Where a group stands in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,14 +320,10 @@ impl Batch<'_> {
 
     /// The entries behind a group's cursor.
     fn undelivered(&self, (slot, group): Found, count: Option<usize>) -> Result<Undelivered> {
-        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
-        let group = self.group_in(slot, group);
+        let (stream, log) = (self.stream_in(slot), &self.guard.log);
+        let index = &stream.index;
         let mut new = Undelivered::default();
-        let from = match (group.cursor_lsn, group.cursor.next()) {
-            (_, None) => return Ok(new),
-            (Lsn::ZERO, Some(behind)) => index.lower_bound(behind, log)?,
-            (lsn, Some(_)) => index.behind_lsn(lsn),
-        };
+        let from = behind_cursor(stream, self.group_in(slot, group), log)?;
         let to = count.map_or(index.end(), |count| index.advance(from, count as u64));
         let mut at = from;
         new.ids.reserve(count.unwrap_or(0).min(IDS_RESERVED_MAX));
@@ -429,6 +428,16 @@ struct Undelivered {
     entries: Entries,
     ids: Vec<EntryId>,
     last_lsn: Option<Lsn>,
+}
+
+/// The first entry that a group has not delivered.
+pub(super) fn behind_cursor(stream: &Stream, group: &Group, log: &Log) -> Result<Position> {
+    let index = &stream.index;
+    match (group.cursor_lsn, group.cursor.next()) {
+        (_, None) => Ok(index.end()),
+        (Lsn::ZERO, Some(behind)) => index.lower_bound(behind, log),
+        (lsn, Some(_)) => Ok(index.behind_lsn(lsn)),
+    }
 }
 
 /// The most bytes of the records that make a consumer or note that it was here, and move a cursor.

@@ -1,5 +1,6 @@
 //! Operations that only tell: groups, consumers and what is pending.
 
+use super::groups::behind_cursor;
 use super::progress::Progress;
 use super::streams::info_of;
 use super::{Batch, Range, StreamInfo};
@@ -63,9 +64,11 @@ pub struct GroupInfo {
     pub last_delivered_id: EntryId,
     /// Entries read up to the cursor, if that is known.
     pub entries_read: Option<u64>,
-    /// Entries not yet delivered; `None` where Redis would not know either, and negative where
-    /// somebody said by hand that more was read than there is.
-    pub lag: Option<i64>,
+    /// Entries that are not delivered yet.
+    pub lag: u64,
+    /// The same as Redis estimates it: `None` where Redis does not know, and negative where somebody
+    /// said by hand that more was read than there is.
+    pub estimated_lag: Option<i64>,
 }
 
 /// A consumer's counters.
@@ -186,10 +189,8 @@ impl Batch<'_> {
     pub fn groups(&mut self, db: u8, key: &[u8]) -> Result<Vec<GroupInfo>> {
         let slot = self.find_used(db, key).ok_or(Error::NoSuchKey)?;
         let stream = self.stream_in(slot);
-        Ok(stream
-            .groups()
-            .map(|(_, name, group)| group_info(stream, name, group))
-            .collect())
+        let info = |(_, name, group): (u32, &[u8], &Group)| self.group_info(stream, name, group);
+        stream.groups().map(info).collect()
     }
 
     /// The consumers of a group, ordered by name.
@@ -236,18 +237,36 @@ impl Batch<'_> {
                         .collect(),
                 }
             });
-            GroupFull {
-                info: group_info(stream, name, group),
+            Ok(GroupFull {
+                info: self.group_info(stream, name, group)?,
                 pending: listed
                     .map(|held| pending_info(group, held, self.now_ms))
                     .collect(),
                 consumers: consumers.collect(),
-            }
+            })
         });
         Ok(StreamFull {
             info: info_of(stream),
             entries,
-            groups: groups.collect(),
+            groups: groups.collect::<Result<_>>()?,
+        })
+    }
+
+    fn group_info(&self, stream: &Stream, name: &[u8], group: &Group) -> Result<GroupInfo> {
+        let progress = Progress {
+            counters: info_of(stream),
+            cursor: group.cursor,
+            entries_read: group.entries_read,
+        };
+        let behind = behind_cursor(stream, group, &self.guard.log)?;
+        Ok(GroupInfo {
+            name: name.to_vec(),
+            consumers: group.consumers.len(),
+            pending: group.pending.len() as u64,
+            last_delivered_id: group.cursor,
+            entries_read: group.entries_read,
+            lag: stream.index.len() - stream.index.rank(behind),
+            estimated_lag: progress.estimated_lag(),
         })
     }
 
@@ -287,23 +306,6 @@ fn pending_info(group: &Group, pending: &Pending, now_ms: u64) -> PendingInfo {
         delivered_ms: pending.delivered_ms,
         idle_ms: idle_ms(pending, now_ms),
         delivery_count: pending.delivery_count,
-    }
-}
-
-fn group_info(stream: &Stream, name: &[u8], group: &Group) -> GroupInfo {
-    let (cursor, entries_read) = (group.cursor, group.entries_read);
-    let progress = Progress {
-        counters: info_of(stream),
-        cursor,
-        entries_read,
-    };
-    GroupInfo {
-        name: name.to_vec(),
-        consumers: group.consumers.len(),
-        pending: group.pending.len() as u64,
-        last_delivered_id: cursor,
-        entries_read,
-        lag: progress.lag(),
     }
 }
 

@@ -1,9 +1,10 @@
-//! How far a group has come: `entries-read` and `lag`, by the rules of Valkey 9.1, which agree with
-//! those of Redis 7.2 where these are right.
+//! How far Redis thinks that a group has come: `entries-read` and its estimate of the lag, by the
+//! rules of Valkey 9.1, which agree with those of Redis where these are right.
 //!
-//! Redis counts the entries that a group has read, and estimates where it cannot count. The lag is
-//! what was added and not read; it is unknown where a deleted entry (a tombstone) lies ahead of the
-//! cursor, because nobody knows whether it was counted.
+//! The index knows the exact lag; this is for those who want what Redis says. Redis counts the
+//! entries that a group has read, and estimates where it cannot count. The lag is what was added
+//! and not read; it is unknown where a deleted entry (a tombstone) lies ahead of the cursor,
+//! because nobody knows whether it was counted.
 
 use super::StreamInfo;
 use crate::id::EntryId;
@@ -31,7 +32,7 @@ impl Progress {
 
     /// Entries that are not delivered yet, where that is known; negative if somebody said by hand
     /// that more was read than there is.
-    pub(super) fn lag(&self) -> Option<i64> {
+    pub(super) fn estimated_lag(&self) -> Option<i64> {
         let counters = &self.counters;
         if counters.entries_added == 0 {
             return Some(0);
@@ -110,21 +111,21 @@ mod tests {
     // Each expectation is what Valkey 9.1.2 answers in that situation.
     #[test]
     fn lag_is_counted_estimated_or_unknown() {
-        assert_eq!(progress(7, Some(7), 0).lag(), Some(2));
-        assert_eq!(progress(7, Some(7), 8).lag(), None);
-        assert_eq!(progress(7, None, 0).lag(), None);
-        assert_eq!(progress(9, None, 8).lag(), Some(0));
-        assert_eq!(progress(6, None, 0).lag(), Some(3));
-        assert_eq!(progress(2, None, 1).lag(), Some(4));
-        assert_eq!(progress(2, None, 3).lag(), None);
-        assert_eq!(progress(0, None, 3).lag(), Some(4));
-        assert_eq!(progress(7, Some(11), 0).lag(), Some(-2));
+        assert_eq!(progress(7, Some(7), 0).estimated_lag(), Some(2));
+        assert_eq!(progress(7, Some(7), 8).estimated_lag(), None);
+        assert_eq!(progress(7, None, 0).estimated_lag(), None);
+        assert_eq!(progress(9, None, 8).estimated_lag(), Some(0));
+        assert_eq!(progress(6, None, 0).estimated_lag(), Some(3));
+        assert_eq!(progress(2, None, 1).estimated_lag(), Some(4));
+        assert_eq!(progress(2, None, 3).estimated_lag(), None);
+        assert_eq!(progress(0, None, 3).estimated_lag(), Some(4));
+        assert_eq!(progress(7, Some(11), 0).estimated_lag(), Some(-2));
         let empty = Progress {
             counters: StreamInfo::default(),
             cursor: id(0),
             entries_read: None,
         };
-        assert_eq!(empty.lag(), Some(0));
+        assert_eq!(empty.estimated_lag(), Some(0));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::{Trim, TrimStrategy};
 use crate::error::Result;
 use crate::id::EntryId;
-use crate::index::{Index, Node, Position};
+use crate::index::{Index, Node};
 use crate::log::Log;
 
 /// How many entries `trim` removes.
@@ -39,10 +39,5 @@ fn whole_nodes(index: &Index, limit: Option<u64>, may_go: impl Fn(&Node, u64) ->
 
 /// Entries with an ID below `id`.
 fn below(index: &Index, id: EntryId, log: &Log) -> Result<u64> {
-    let Position { node, at } = index.lower_bound(id, log)?;
-    let whole = index
-        .nodes()
-        .take(node)
-        .map(|node| node.offsets.len() as u64);
-    Ok(whole.sum::<u64>() + at as u64)
+    Ok(index.rank(index.lower_bound(id, log)?))
 }

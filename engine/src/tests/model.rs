@@ -547,6 +547,8 @@ impl Pair {
                 assert_eq!(found.info.name, *group_name);
                 assert_eq!(found.info.last_delivered_id, group.cursor);
                 assert_eq!(found.info.pending, group.pending.len() as u64);
+                let ahead = expected.entries.keys().filter(|id| **id > group.cursor);
+                assert_eq!(found.info.lag, ahead.count() as u64);
                 let seen = found.consumers.iter().map(|consumer| {
                     let info = &consumer.info;
                     (info.name.clone(), (info.seen_ms, info.active_ms))

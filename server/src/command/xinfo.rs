@@ -106,6 +106,7 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     };
     let count = usize::try_from(count).ok().filter(|count| *count > 0);
     let full = ctx.batch.stream_full(ctx.db(), key, count)?;
+    let lag_compat = ctx.hub.config.stream_lag_compat;
     let reply = &mut *ctx.reply;
     reply.map(9);
     counters(reply, &full.info);
@@ -114,7 +115,7 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     reply.bulk(b"groups");
     reply.array(full.groups.len());
     for group in &full.groups {
-        group_full(reply, group);
+        group_full(reply, group, lag_compat);
     }
     Ok(Flow::Done)
 }
@@ -158,12 +159,16 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
     Ok(Flow::Done)
 }
 
-/// Entries read and lag: null where they are not known.
-fn progress(reply: &mut Reply, group: &GroupInfo) {
+/// Entries read and lag: null where they are not known. `lag_compat`: to Redis, that is.
+fn progress(reply: &mut Reply, group: &GroupInfo, lag_compat: bool) {
     reply.bulk(b"entries-read");
     optional(reply, group.entries_read.map(u64::cast_signed));
     reply.bulk(b"lag");
-    optional(reply, group.lag);
+    if lag_compat {
+        optional(reply, group.estimated_lag);
+    } else {
+        reply.count(group.lag);
+    }
 }
 
 fn optional(reply: &mut Reply, count: Option<i64>) {
@@ -173,13 +178,13 @@ fn optional(reply: &mut Reply, count: Option<i64>) {
     }
 }
 
-fn group_full(reply: &mut Reply, group: &GroupFull) {
+fn group_full(reply: &mut Reply, group: &GroupFull, lag_compat: bool) {
     reply.map(7);
     reply.bulk(b"name");
     reply.bulk(&group.info.name);
     reply.bulk(b"last-delivered-id");
     reply.id(group.info.last_delivered_id);
-    progress(reply, &group.info);
+    progress(reply, &group.info, lag_compat);
     reply.bulk(b"pel-count");
     reply.count(group.info.pending);
     reply.bulk(b"pending");
@@ -231,6 +236,7 @@ fn time_or_never(reply: &mut Reply, ms: Option<u64>) {
 fn groups(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     ctx.look(args[2]).ok_or(Refusal::NO_SUCH_KEY)?;
     let groups = ctx.batch.groups(ctx.db(), args[2])?;
+    let lag_compat = ctx.hub.config.stream_lag_compat;
     let reply = &mut *ctx.reply;
     reply.array(groups.len());
     for group in &groups {
@@ -243,7 +249,7 @@ fn groups(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         reply.count(group.pending);
         reply.bulk(b"last-delivered-id");
         reply.id(group.last_delivered_id);
-        progress(reply, group);
+        progress(reply, group, lag_compat);
     }
     Ok(Flow::Done)
 }

@@ -94,6 +94,8 @@ pub struct Config {
     pub recovery: Recovery,
     /// Entries in a logical node: where approximate trimming cuts.
     pub stream_node_max_entries: u32,
+    /// Whether a group's lag is what Redis estimates, instead of exact.
+    pub stream_lag_compat: bool,
     /// How much the log lines say.
     pub loglevel: LogLevel,
     /// File for the log lines; empty: standard output.
@@ -159,6 +161,7 @@ impl Default for Config {
             checkpoint_interval: 64 << 20,
             recovery: Recovery::Strict,
             stream_node_max_entries: 100,
+            stream_lag_compat: false,
             loglevel: LogLevel::Notice,
             logfile: PathBuf::new(),
             pidfile: PathBuf::new(),

@@ -297,6 +297,13 @@ pub(crate) const TABLE: &[Parameter] = &[
         "Most records in the slow log.",
     ),
     kept("stop-writes-on-bgsave-error", FLAG, "yes"),
+    parameter(
+        "stream-lag-compat",
+        flag!(stream_lag_compat),
+        AnyTime,
+        "Whether XINFO shows as the lag of a group what Redis estimates (null where Redis does not \
+         know) instead of the exact number.",
+    ),
     kept("stream-node-max-bytes", BYTES, "4096"),
     parameter(
         "stream-node-max-entries",

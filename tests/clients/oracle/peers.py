@@ -66,7 +66,9 @@ class Peer:
         os.makedirs(data, exist_ok=True)
         line = [binary(self.kind), "--port", str(self.port), "--dir", data]
         if self.kind == "alluvium":
-            return line + COMMON + ["--appendfsync", self.fsync] + self.options
+            # The others estimate the lag.
+            own = ["--appendfsync", self.fsync, "--stream-lag-compat", "yes"]
+            return line + COMMON + own + self.options
         durable = ["--appendonly", "no"]
         if self.fsync != "no":
             durable = ["--appendonly", "yes", "--appendfsync", self.fsync]
