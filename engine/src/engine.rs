@@ -29,7 +29,7 @@ use crate::state::State;
 use crate::storage::{Clock, RealStorage, Storage, SystemClock};
 use crate::{Lsn, Result};
 use checkpoints::Checkpoints;
-pub use reports::{CheckpointReport, CheckpointStatus, EngineStats, Loss, RecoveryReport};
+pub use reports::{CheckpointReport, CheckpointStatus, EngineStats, Loss, Mended, RecoveryReport};
 use threads::Workers;
 
 /// What the lock guards: the state, and the log that it is a fold over.

@@ -168,6 +168,16 @@ impl Index {
         removed
     }
 
+    /// Whether an entry at `lsn` lives.
+    pub(crate) fn has(&self, lsn: Lsn) -> bool {
+        let count = self.partition(|node| node.base <= lsn);
+        let node = count.checked_sub(1).and_then(|index| self.node(index));
+        node.is_some_and(|node| {
+            let offset = node.offset_of(lsn);
+            offset.is_some_and(|offset| node.offsets.binary_search(&offset).is_ok())
+        })
+    }
+
     /// Says which ID the first entry has, after removals.
     pub(crate) fn set_first(&mut self, first: EntryId) {
         if let Some(node) = self.nodes.get_mut(0) {

@@ -30,7 +30,9 @@ pub use batch::{
     PendingSummary, Range, StreamFull, StreamInfo, Trim, TrimStrategy,
 };
 pub use check::{CheckReport, CheckedState, Damage, check};
-pub use engine::{CheckpointReport, CheckpointStatus, Engine, EngineStats, Loss, RecoveryReport};
+pub use engine::{
+    CheckpointReport, CheckpointStatus, Engine, EngineStats, Loss, Mended, RecoveryReport,
+};
 pub use entries::{Entries, Fields};
 pub use error::{Error, Result};
 pub use id::EntryId;

@@ -7,6 +7,8 @@
 //! below that position; and records of a stream that the checkpoint does not have, because it was
 //! removed while the checkpoint was taken, are skipped up to where the checkpoint ended.
 
+mod mend;
+
 use crate::format::record::{GroupChange, Record, StreamChange};
 use crate::group::Contradiction;
 use crate::index::corrupt_at;
@@ -15,6 +17,7 @@ use crate::limits::{DATABASES, NODE_ENTRIES_MAX};
 use crate::log::Log;
 use crate::stream::Stream;
 use crate::{Lsn, Result};
+pub(crate) use mend::Mender;
 
 /// What all records so far add up to.
 pub(crate) struct State {

@@ -158,10 +158,19 @@ impl Prepared {
         }
         for loss in &report.losses {
             log::warning(format_args!(
-                "lost: {} of {} at offset {}",
+                "lost: {} of {} at offset {}: {}",
                 Bytes(loss.len),
                 loss.path.display(),
-                loss.offset
+                loss.offset,
+                loss.what
+            ));
+        }
+        for mended in &report.mended {
+            log::warning(format_args!(
+                "stream \"{}\": {} ({} times)",
+                mended.key.escape_ascii(),
+                mended.what,
+                mended.count
             ));
         }
         log::notice(format_args!(

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::{Core, Parts, Shared};
 use crate::checkpoint::{self, Kept};
 use crate::error::io_error;
+use crate::index::corrupt_at;
 use crate::log::recovery::{self, Known};
 use crate::log::{Commit, Log, Prepare, Progress, replay};
 use crate::options::{Options, Recovery, Threads};
-use crate::state::State;
+use crate::state::{Mender, State};
 use crate::storage::{Clock, Storage};
 use crate::{Error, Loss, Lsn, RecoveryReport, Result};
 
@@ -146,16 +147,33 @@ impl Parts {
         report: &mut RecoveryReport,
     ) -> Result<()> {
         let Core { state, log } = core;
-        let replayed = replay(runs, log, |payload, lsn, log| {
-            match (state.replay(payload, lsn, log), self.options.recovery) {
-                (Err(Error::Corrupt { path, offset, .. }), Recovery::Salvage) => {
-                    let len = payload.len() as u64;
-                    report.losses.push(Loss { path, offset, len });
-                    Ok(())
-                }
-                (replayed, _) => replayed,
-            }
+        let mut mender = match self.options.recovery {
+            Recovery::Strict => None,
+            Recovery::Salvage => Some(Mender::default()),
+        };
+        let losses = &mut report.losses;
+        let replayed = replay(runs, log, |payload, lsn, log| match &mut mender {
+            None => state.replay(payload, lsn, log),
+            Some(mender) => mender.replay(state, (payload, lsn), log, losses),
         })?;
+        for torn in replayed.torn {
+            let path = torn.segment.path().to_owned();
+            let (offset, what) = (torn.offset, "another part of this transaction is lost");
+            if mender.is_none() {
+                return Err(Error::Corrupt { path, offset, what });
+            }
+            let len = torn.len;
+            losses.push(Loss {
+                path,
+                offset,
+                len,
+                what,
+            });
+        }
+        if let Some(mender) = mender {
+            let assumed = mender.finish(state);
+            report.mended = assumed.map_err(|what| corrupt_at(log, log.end(), what))?;
+        }
         report.frames = replayed.frames;
         report.bytes = replayed.bytes;
         // Which of them died when is not known any more.

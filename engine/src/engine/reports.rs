@@ -29,6 +29,8 @@ pub struct RecoveryReport {
     pub damaged_checkpoints: Vec<PathBuf>,
     /// What could not be read (only with `Recovery::Salvage`).
     pub losses: Vec<Loss>,
+    /// What had to be assumed because of that.
+    pub mended: Vec<Mended>,
 }
 
 /// Bytes of the log that could not be read.
@@ -40,6 +42,21 @@ pub struct Loss {
     pub offset: u64,
     /// How many bytes are lost.
     pub len: u64,
+    /// What was expected and what was found.
+    pub what: &'static str,
+}
+
+/// What was assumed of a stream because records about it are lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mended {
+    /// Its database, by physical number.
+    pub db: u8,
+    /// Its name; what is gone by now has the name that it had.
+    pub key: Vec<u8>,
+    /// What was assumed.
+    pub what: &'static str,
+    /// How often.
+    pub count: u64,
 }
 
 /// What a checkpoint wrote.

@@ -35,8 +35,10 @@ pub(crate) const CONTINUES: u8 = 1;
 pub(crate) const SEALS: u8 = 2;
 /// The transaction that the frames before have begun never happened. No payload.
 pub(crate) const VOIDS: u8 = 4;
+/// The transaction was begun in a frame before: without that one, this one means nothing.
+pub(crate) const RESUMES: u8 = 8;
 /// All flags that there are.
-pub(crate) const FLAGS: u8 = CONTINUES | SEALS | VOIDS;
+pub(crate) const FLAGS: u8 = CONTINUES | SEALS | VOIDS | RESUMES;
 
 const _: () = assert!(HEADER_LEN == LAG_AT + 4);
 const _: () = assert!(HEADER_LEN.is_multiple_of(ALIGN));

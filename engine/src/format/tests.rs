@@ -31,6 +31,7 @@ fn the_constants_of_the_page_are_those_of_the_code() {
         ("frame::CONTINUES", frame::CONTINUES.into()),
         ("frame::SEALS", frame::SEALS.into()),
         ("frame::VOIDS", frame::VOIDS.into()),
+        ("frame::RESUMES", frame::RESUMES.into()),
         ("FRAME_PAYLOAD_MAX", limits::FRAME_PAYLOAD_MAX as u64),
         ("KEY_LEN_MAX", limits::KEY_LEN_MAX as u64),
         ("NAME_LEN_MAX", limits::NAME_LEN_MAX as u64),

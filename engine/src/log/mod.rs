@@ -56,6 +56,8 @@ pub(crate) struct Log {
     in_flight: Option<Arc<Buffer>>,
     /// Where the open frame starts in the buffer.
     open_frame: Option<usize>,
+    /// Whether the open transaction has a frame already.
+    is_resuming: bool,
     /// The LSN behind the last frame that was ended.
     end: Lsn,
     prepare: Arc<Prepare>,
@@ -75,6 +77,7 @@ impl Log {
             buffer: Buffer::default(),
             in_flight: None,
             open_frame: None,
+            is_resuming: false,
             end,
             prepare,
             progress,
@@ -172,6 +175,15 @@ impl Log {
         };
         let identity = self.segments.active().identity();
         let durable = self.progress.durable();
+        let flags = match (flags, self.is_resuming) {
+            (0 | frame::CONTINUES, true) => flags | frame::RESUMES,
+            _ => flags,
+        };
+        // A frame that seals a segment says nothing about transactions.
+        self.is_resuming = match flags {
+            frame::SEALS => self.is_resuming,
+            _ => flags & frame::CONTINUES != 0,
+        };
         let bytes = &mut self.buffer.bytes;
         frame::finish(&mut bytes[start..], identity, self.end, flags, durable);
         bytes.resize(

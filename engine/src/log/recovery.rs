@@ -142,8 +142,13 @@ impl Reading {
     /// Names damage: an error, or a loss of `len` bytes if the rest is to be served.
     fn lose(&mut self, error: Error, len: u64) -> Result<()> {
         match (self.known.mode, error) {
-            (Recovery::Salvage, Error::Corrupt { path, offset, .. }) => {
-                self.found.losses.push(Loss { path, offset, len });
+            (Recovery::Salvage, Error::Corrupt { path, offset, what }) => {
+                self.found.losses.push(Loss {
+                    path,
+                    offset,
+                    len,
+                    what,
+                });
                 Ok(())
             }
             (_, error) => Err(error),

@@ -1,4 +1,8 @@
 //! Giving back what was appended, transaction by transaction.
+//!
+//! A transaction is a chain of frames, and counts whole or not at all: one that lost its end to
+//! damage is known by its last frame, which goes on; one that lost its beginning by its first,
+//! which resumes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,32 +15,82 @@ use crate::format::frame::{self, Found};
 use crate::{Error, Lsn, Result};
 
 /// What was given back.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Replayed {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
+    /// Frames of transactions of which another part is lost: none of them was given back.
+    pub(crate) torn: Vec<Torn>,
 }
 
-/// The payload of a frame of a transaction that has not ended yet.
+/// A valid frame of a transaction that is not whole.
+#[derive(Debug)]
+pub(crate) struct Torn {
+    pub(crate) segment: Arc<Segment>,
+    /// Where the frame starts in the file.
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+/// A frame of a transaction that has not ended yet.
 struct Part {
     segment: Arc<Segment>,
     payload: Range<usize>,
 }
 
-/// Hands the payloads of all complete transactions in `runs` to `apply`, with their LSNs, in order.
+impl Part {
+    fn torn(self) -> Torn {
+        let len = frame::space(self.payload.len()) as u64;
+        Torn {
+            segment: self.segment,
+            offset: (self.payload.start - frame::HEADER_LEN) as u64,
+            len,
+        }
+    }
+}
+
+/// The frames so far of the transaction that is being read.
+#[derive(Default)]
+struct Chain {
+    parts: Vec<Part>,
+    /// Its beginning is lost.
+    is_headless: bool,
+}
+
+impl Chain {
+    /// Takes in the next frame; whether its transaction ends with it.
+    fn push(&mut self, part: Part, flags: u8) -> bool {
+        if self.parts.is_empty() {
+            self.is_headless = flags & frame::RESUMES != 0;
+        }
+        self.parts.push(part);
+        flags & frame::CONTINUES == 0
+    }
+
+    fn clear(&mut self) {
+        self.parts.clear();
+    }
+
+    /// A part of the transaction is lost: so is the rest.
+    fn tear(&mut self, torn: &mut Vec<Torn>) {
+        torn.extend(self.parts.drain(..).map(Part::torn));
+    }
+}
+
+/// Hands the payloads of all whole transactions in `runs` to `apply`, with their LSNs, in order.
 pub(crate) fn replay(
     runs: &[SegmentRun],
     log: &mut Log,
     mut apply: impl FnMut(&[u8], Lsn, &mut Log) -> Result<()>,
 ) -> Result<Replayed> {
     let mut replayed = Replayed::default();
-    let mut open = Vec::new();
+    let mut chain = Chain::default();
     let mut previous: Option<&SegmentRun> = None;
     for current in runs {
         let (segment, run) = current;
         if !previous.is_some_and(|previous| is_followed_by(previous, current)) {
             // Salvage: the end of the open transaction is lost.
-            open.clear();
+            chain.tear(&mut replayed.torn);
         }
         let mut lsn = run.from;
         while lsn < run.to {
@@ -45,15 +99,15 @@ pub(crate) fn replay(
             replayed.frames += 1;
             replayed.bytes += space as u64;
             if flags & frame::VOIDS != 0 {
-                open.clear();
-            } else if flags & frame::SEALS == 0 {
-                open.push(part);
-                if flags & frame::CONTINUES == 0 {
-                    for part in open.drain(..) {
-                        let first = part.segment.first_lsn();
-                        let lsn = first.plus(part.payload.start as u64);
-                        apply(&part.segment.bytes()[part.payload], lsn, log)?;
-                    }
+                chain.clear();
+            } else if flags & frame::SEALS == 0 && chain.push(part, flags) {
+                if chain.is_headless {
+                    chain.tear(&mut replayed.torn);
+                }
+                for part in chain.parts.drain(..) {
+                    let first = part.segment.first_lsn();
+                    let lsn = first.plus(part.payload.start as u64);
+                    apply(&part.segment.bytes()[part.payload], lsn, log)?;
                 }
             }
         }

@@ -23,6 +23,7 @@ struct Journal {
     replayed: Vec<Vec<u8>>,
     torn_bytes: u64,
     losses: usize,
+    torn_frames: usize,
 }
 
 impl Journal {
@@ -60,7 +61,7 @@ impl Journal {
             Arc::clone(&progress),
         );
         let mut replayed = Vec::new();
-        replay(&found.runs, &mut log, |payload, lsn, log| {
+        let counts = replay(&found.runs, &mut log, |payload, lsn, log| {
             assert_eq!(log.bytes_at(lsn).unwrap()[..payload.len()], *payload);
             replayed.push(payload.to_vec());
             Ok(())
@@ -75,6 +76,7 @@ impl Journal {
             replayed,
             torn_bytes: found.torn_bytes,
             losses: found.losses.len(),
+            torn_frames: counts.torn.len(),
         };
         journal.sync()?;
         Ok(journal)
@@ -403,6 +405,44 @@ fn a_missing_segment_is_named() {
         panic!("expected corruption");
     };
     assert_eq!(path, active_path(SEGMENT_SIZE));
+}
+
+#[test]
+fn damage_to_one_part_of_a_transaction_loses_all_of_it() {
+    let storage = SimulatedStorage::new();
+    let journal = Journal::open(&storage).unwrap();
+    journal.put(b"before").unwrap();
+    let parts: Vec<_> = (0..4).map(|number| record(number, 3000)).collect();
+    let slices: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+    journal.append(&slices).unwrap();
+    journal.sync().unwrap();
+    journal.put(b"after").unwrap();
+    drop(journal);
+    let (mut frames, mut first) = (Vec::new(), 0);
+    while storage.files().contains(&active_path(first)) {
+        let content = storage.content(&active_path(first));
+        let header = content[..segment_format::FIELDS_LEN].try_into().unwrap();
+        let header = segment_format::Header::decode(&header).unwrap();
+        let mut at = segment_format::HEADER_LEN;
+        while let frame::Found::Frame(found) =
+            frame::decode(&content[at..], header.identity, Lsn(first + at as u64))
+        {
+            if found.flags & (frame::CONTINUES | frame::RESUMES) != 0 {
+                frames.push((active_path(first), at));
+            }
+            at += found.space();
+        }
+        first += header.len;
+    }
+    assert!(frames.len() >= 3, "{frames:?}");
+    for (path, at) in &frames {
+        let storage = storage.snapshot();
+        storage.damage(path, at + 20, b"?");
+        let salvaged =
+            Journal::open_with(&storage, Recovery::Salvage, Lsn::ZERO, Lsn::ZERO).unwrap();
+        assert_eq!(salvaged.replayed, [b"before".to_vec(), b"after".to_vec()]);
+        assert_eq!(salvaged.torn_frames, frames.len() - 1, "{path:?} at {at}");
+    }
 }
 
 #[test]

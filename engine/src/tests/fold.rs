@@ -5,13 +5,15 @@ use proptest::prelude::*;
 
 use super::ops::{self, GROUPS, KEYS, Op};
 use super::options;
+use crate::Loss;
 use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, History, Member, NewId};
 use crate::engine::{Core, Engine};
 use crate::format::record::Record;
 use crate::id::EntryId;
+use crate::index::id_at;
 use crate::lsn::Lsn;
 use crate::snapshot::CheckpointCursor;
-use crate::state::State;
+use crate::state::{Mender, State};
 
 /// Runs an operation for what it does to the state; whether it succeeds does not matter.
 #[expect(clippy::too_many_lines, reason = "one arm an operation")]
@@ -186,6 +188,76 @@ proptest! {
         let from_start = rebuild(core, &[], &all);
         prop_assert!(live == from_start, "a replay of all records differs");
         prop_assert!(live == from_checkpoint, "a checkpoint and a replay differ");
+    }
+}
+
+/// Replays records over damage, without those in `gap`; the state, and what could not be applied.
+fn mend(core: &mut Core, lsns: &[Lsn], gap: &std::ops::Range<usize>) -> (State, Vec<Loss>) {
+    let (mut state, mut mender, mut losses) = (State::new(4), Mender::default(), Vec::new());
+    for (_, &lsn) in lsns.iter().enumerate().filter(|(at, _)| !gap.contains(at)) {
+        let bytes = core.log.bytes_at(lsn).unwrap().to_vec();
+        let mut rest = &bytes[..];
+        Record::take(&mut rest).unwrap();
+        let record = &bytes[..bytes.len() - rest.len()];
+        mender
+            .replay(&mut state, (record, lsn), &mut core.log, &mut losses)
+            .unwrap();
+    }
+    mender.finish(&mut state).unwrap();
+    state.finish_recovery(&core.log).unwrap();
+    (state, losses)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_replay_over_lost_records_makes_a_state_that_records_can_make(
+        ops in ops::ops(120),
+        from in 0usize..200,
+        len in 0usize..40,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(dir.path(), options()).unwrap();
+        let mut batch = engine.lock();
+        batch.set_now(1000);
+        for op in &ops {
+            run(&mut batch, op);
+        }
+        batch.end_command();
+        let core = batch.core();
+        let (live, all) = (core.state.image(), core.state.journal.clone());
+        let (whole, losses) = mend(core, &all, &(0..0));
+        prop_assert!(whole.image() == live, "nothing is mended where nothing is lost");
+        prop_assert_eq!(losses, []);
+        let (mended, losses) = mend(core, &all, &(from..from + len));
+        prop_assert_eq!(losses, []);
+        // It holds together: it can be written as a checkpoint and read again.
+        let (mut sections, mut cursor) = (Vec::new(), CheckpointCursor::default());
+        let (mut mended, mut is_last) = (mended, false);
+        while !is_last {
+            let mut section = Vec::new();
+            is_last = mended.checkpoint_part(&mut cursor, &mut section, core.log.end());
+            sections.push(section);
+        }
+        prop_assert!(rebuild(core, &sections, &[]) == mended.image());
+        for stream in mended.keyspace.streams() {
+            let mut last = EntryId::MIN;
+            for (at, lsn) in stream.index.lsns().enumerate() {
+                let id = id_at(&core.log, lsn).unwrap();
+                prop_assert!(last < id && id <= stream.last_id);
+                prop_assert!(at > 0 || id == stream.index.first_id());
+                last = id;
+            }
+            for (_, _, group) in stream.groups() {
+                let held = group.consumers.iter().map(|(_, _, held)| held.pending.len());
+                prop_assert_eq!(held.sum::<usize>(), group.pending.len());
+            }
+        }
     }
 }
 
