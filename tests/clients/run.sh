@@ -3,8 +3,8 @@
 # folder's checks and counts them. Fails where it cannot run a check; nothing is skipped in silence.
 #
 #   tests/clients/run.sh [PART ...]      default: all of them, which are
-#       oracle scenarios faults                                    the broker beside real servers, and on bad disks
-#       redis-py node-redis ioredis go-redis                       clients
+#       oracle scenarios faults                 the broker beside real servers, and on bad disks
+#       redis-py node-redis ioredis lettuce jedis spring redisson go-redis      clients
 #
 # The clients report each check of lib/checks.txt; docs/clients.md must say what they found, and
 # UPDATE=1 writes it. ORACLE_SEQUENCES (default 4000) and ORACLE_SEED (default 1) set the size and the start of the
@@ -17,7 +17,7 @@ target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_direc
 tools=$target/clients
 results=$tools/results
 mkdir -p "$results"
-all=(oracle scenarios redis-py node-redis ioredis go-redis faults)
+all=(oracle scenarios redis-py node-redis ioredis lettuce jedis spring redisson go-redis faults)
 wanted=("$@")
 [ ${#wanted[@]} -gt 0 ] || { wanted=("${all[@]}"); rm -f "$results"/*; }
 
@@ -56,6 +56,10 @@ run_go() {
     (cd "$here/go-redis" && go test -vet=off -count=1 ./...)
 }
 
+run_java() { # MODULE CLASS
+    java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$java/$1/classes:$(cat "$java/$1/classpath")" "$2"
+}
+
 for part in "${wanted[@]}"; do
     case $part in
         oracle)
@@ -72,6 +76,14 @@ for part in "${wanted[@]}"; do
         node-redis | ioredis)
             install_node
             client "$part" node --test --test-reporter=spec "$here/$part/streams.test.js"
+            ;;
+        lettuce | jedis | redisson)
+            install_java
+            client "$part" run_java "$part" Main
+            ;;
+        spring)
+            install_java
+            client spring run_java spring checks.spring.Main
             ;;
         go-redis)
             install_go

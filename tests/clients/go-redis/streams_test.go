@@ -41,7 +41,7 @@ func TestStreams(t *testing.T) {
 	}{
 		{"connect", connect}, {"produce", produce}, {"fan-out", fanOut}, {"group-read", groupRead},
 		{"ack", ack}, {"pending", pending}, {"claim", claim}, {"autoclaim", autoclaim}, {"trim", trim},
-		{"info", info}, {"transaction", transaction}, {"pub-sub", pubSub}, {"reconnect", reconnect},
+		{"info", info}, {"transaction", transaction}, {"watch", watch}, {"pub-sub", pubSub}, {"reconnect", reconnect},
 		{"errors", errorCodes},
 	}
 	for _, it := range checks {
@@ -247,6 +247,9 @@ func transaction(t *testing.T) {
 		return nil
 	}))
 	equal(t, []any{first.Val(), length.Val()}, []any{"1-1", int64(1)})
+}
+
+func watch(t *testing.T) {
 	err := r.Watch(ctx, func(tx *redis.Tx) error {
 		add("s", "2-1", 2)
 		_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error {

@@ -146,8 +146,11 @@ report.check("info", async () => {
 report.check("transaction", async () => {
   const replies = await r.multi().xadd("s", "1-1", "n", "1").xadd("s", "2-1", "n", "2").xlen("s").exec();
   assert.deepStrictEqual(replies, [[null, "1-1"], [null, "2-1"], [null, 2]]);
+});
+
+report.check("watch", async () => {
   await r.watch("s");
-  await client().xadd("s", "3-1", "n", "3");
+  await client().xadd("s", "1-1", "n", "1");
   assert.strictEqual(await r.multi().xlen("s").exec(), null);
 });
 

@@ -188,6 +188,7 @@ class Asyncio(unittest.TestCase):
         self.assertEqual((consumer["name"], consumer["pending"]), ("one", 4))
 
     @report.check("transaction")
+    @report.check("watch")
     @task
     async def test_transactions_and_watch(self):
         async with self.r.pipeline(transaction=True) as pipe:

@@ -154,6 +154,7 @@ class Sync(unittest.TestCase):
         self.assertEqual(full["groups"][0]["pel-count"], 1)
 
     @report.check("transaction")
+    @report.check("watch")
     def test_transactions_pipelines_and_watch(self):
         with self.r.pipeline(transaction=True) as pipe:
             pipe.xadd("s", {"n": 1}, id="1-1")
