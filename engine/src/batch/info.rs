@@ -66,8 +66,8 @@ pub struct GroupInfo {
     pub entries_read: Option<u64>,
     /// Entries that are not delivered yet.
     pub lag: u64,
-    /// The same as Redis estimates it: `None` where Redis does not know, and negative where somebody
-    /// said by hand that more was read than there is.
+    /// The same as Redis estimates it: `None` where Redis does not know, and negative where
+    /// somebody said by hand that more was read than there is.
     pub estimated_lag: Option<i64>,
 }
 

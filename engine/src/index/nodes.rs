@@ -5,9 +5,9 @@
 //! blocks            6 397           |       6 400        |      112
 //! ```
 //!
-//! A block counts the live entries of 64 nodes, so a rank is the sum of some blocks and of less than
-//! 64 nodes. Blocks follow the nodes at both ends, where nearly everything happens; only when a
-//! node in the middle loses its last entry, the counts behind it are made anew.
+//! A block counts the live entries of 64 nodes, so a rank is the sum of some blocks and of less
+//! than 64 nodes. Blocks follow the nodes at both ends, where nearly everything happens; only when
+//! a node in the middle loses its last entry, the counts behind it are made anew.
 
 use std::collections::VecDeque;
 
