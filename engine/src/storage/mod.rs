@@ -42,8 +42,10 @@ pub struct DirEntry {
 
 /// A file system.
 pub trait Storage: Send + Sync + 'static {
-    /// Makes a directory and its parents; one that exists is fine.
+    /// Makes a directory and its parents, and makes their names durable; one that exists is fine.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// Lists a directory, sorted by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
     /// Opens or creates a file.
@@ -51,8 +53,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Creates the file if needed and holds it locked until the guard is dropped;
     /// [`io::ErrorKind::WouldBlock`] if someone else holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
-    /// Gives a file another name; a file of that name is replaced.
+    /// Gives a file or directory another name; a file of that name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, which must be free, on the same file system.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a name. Open files and maps stay usable.
     fn unlink(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.

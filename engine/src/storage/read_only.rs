@@ -20,6 +20,10 @@ impl<S: Storage> Storage for ReadOnly<S> {
         Ok(())
     }
 
+    fn remove_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         self.0.list(dir)
     }
@@ -37,6 +41,10 @@ impl<S: Storage> Storage for ReadOnly<S> {
     }
 
     fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
         Ok(())
     }
 

@@ -4,8 +4,8 @@
 //! one to the other; a crash keeps the durable one and decides, for each 512-byte sector with
 //! unsynced bytes, whether none, some or all of the unsynced writes to it arrived, or garbage in
 //! their place. Names are durable once their directory is synced; before that each creation,
-//! renaming and removal survives or not by itself. What is assumed of a disk: a write disturbs no
-//! byte but those that it changes.
+//! linking, renaming and removal survives or not by itself. What is assumed of a disk: a write
+//! disturbs no byte but those that it changes.
 //!
 //! ```text
 //!   SimulatedStorage --crash(seed)--> SimulatedStorage      a power cut: volatile images are lost
@@ -49,6 +49,12 @@ pub enum Call {
     Rename,
     /// Removing a name.
     Unlink,
+    /// Giving a file a second name.
+    Link,
+    /// Making a directory.
+    CreateDir,
+    /// Removing a directory.
+    RemoveDir,
     /// Making the names in a directory durable.
     SyncDir,
 }
@@ -260,9 +266,18 @@ impl SimulatedStorage {
 impl Storage for SimulatedStorage {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut world = self.world();
+        fail_with(world.meet(Call::CreateDir)?)?;
+        world.disk.create_dir(dir)?;
         world.check()?;
-        world.disk.create_dir(dir);
+        world.disk.sync_new_dirs();
         Ok(())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        fail_with(world.meet(Call::RemoveDir)?)?;
+        world.disk.remove_dir(dir)?;
+        world.check()
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -305,6 +320,13 @@ impl Storage for SimulatedStorage {
         world.check()
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        fail_with(world.meet(Call::Link)?)?;
+        world.disk.link(from, to)?;
+        world.check()
+    }
+
     fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
         fail_with(world.meet(Call::Unlink)?)?;
@@ -316,8 +338,7 @@ impl Storage for SimulatedStorage {
         let mut world = self.world();
         fail_with(world.meet(Call::SyncDir)?)?;
         world.check()?;
-        world.disk.sync_dir(dir);
-        Ok(())
+        world.disk.sync_dir(dir)
     }
 
     fn random(&self) -> u64 {
@@ -354,3 +375,6 @@ impl Clock for SimulatedClock {
         Duration::from_millis(self.now_ms())
     }
 }
+
+#[cfg(test)]
+mod tests;

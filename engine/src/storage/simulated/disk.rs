@@ -1,15 +1,21 @@
 //! Images of files and names: volatile, durable, and what a crash makes of them.
+//!
+//! Names are entries of directories, which are numbered like files: what a directory holds moves
+//! with it when it is renamed, and a file may have several names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::{DirEntry, Map};
 
 /// What a disk writes as one.
 const SECTOR: usize = 512;
+/// The number of the directory that has no name.
+const ROOT: u64 = 0;
 
 /// The next number of a sequence that looks random (`SplitMix64`; Steele, Lea, Flood 2014).
 pub(super) fn next_random(state: &mut u64) -> u64 {
@@ -20,15 +26,25 @@ pub(super) fn next_random(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// What a name stands for, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    File(u64),
+    Dir(u64),
+}
+
+/// A directory, by its number, and a name in it.
+type Place = (u64, OsString);
+type Names = BTreeMap<Place, Node>;
+
 /// Files by number, names in both images, and the changes between the two.
 #[derive(Clone, Default)]
 pub(super) struct Disk {
     files: BTreeMap<u64, File>,
-    names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
+    names: Names,
+    durable_names: Names,
     changes: Vec<Change>,
-    dirs: BTreeSet<PathBuf>,
-    next_file: u64,
+    last_number: u64,
     generation: u64,
     pub(super) capacity: Option<u64>,
 }
@@ -36,39 +52,31 @@ pub(super) struct Disk {
 /// A change of names that is not durable yet.
 #[derive(Clone)]
 enum Change {
-    Create {
-        path: PathBuf,
-        file: u64,
-    },
-    Rename {
-        from: PathBuf,
-        to: PathBuf,
-        file: u64,
-    },
-    Unlink {
-        path: PathBuf,
-    },
+    Put { at: Place, node: Node },
+    Move { from: Place, to: Place, node: Node },
+    Remove { at: Place },
 }
 
 impl Change {
-    fn path(&self) -> &Path {
+    /// The directory whose sync makes it durable.
+    fn dir(&self) -> u64 {
         match self {
-            Change::Create { path, .. } | Change::Unlink { path } => path,
-            Change::Rename { to, .. } => to,
+            Change::Put { at, .. } | Change::Remove { at } => at.0,
+            Change::Move { to, .. } => to.0,
         }
     }
 
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+    fn apply(&self, names: &mut Names) {
         match self {
-            Change::Create { path, file } => {
-                names.insert(path.clone(), *file);
+            Change::Put { at, node } => {
+                names.insert(at.clone(), *node);
             }
-            Change::Rename { from, to, file } => {
-                names.retain(|name, other| name != from || other != file);
-                names.insert(to.clone(), *file);
+            Change::Move { from, to, node } => {
+                names.retain(|place, other| place != from || other != node);
+                names.insert(to.clone(), *node);
             }
-            Change::Unlink { path } => {
-                names.remove(path);
+            Change::Remove { at } => {
+                names.remove(at);
             }
         }
     }
@@ -80,8 +88,43 @@ impl Disk {
         self.generation << 32
     }
 
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn node(&self, path: &Path) -> Option<Node> {
+        let mut node = Node::Dir(ROOT);
+        for component in path.components() {
+            let (Component::Normal(name), Node::Dir(dir)) = (component, node) else {
+                continue;
+            };
+            node = *self.names.get(&(dir, name.to_owned()))?;
+        }
+        Some(node)
+    }
+
+    fn dir(&self, path: &Path) -> io::Result<u64> {
+        match self.node(path) {
+            Some(Node::Dir(dir)) => Ok(dir),
+            Some(Node::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Where the name of `path` stands or would stand.
+    fn place(&self, path: &Path) -> io::Result<Place> {
+        let parent = self.dir(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok((parent, name.to_owned()))
+    }
+
+    /// The file of that name.
     pub(super) fn find(&self, path: &Path) -> Option<u64> {
-        self.names.get(path).copied()
+        match self.node(path)? {
+            Node::File(file) => Some(file),
+            Node::Dir(_) => None,
+        }
     }
 
     pub(super) fn file(&self, file: u64) -> &File {
@@ -94,15 +137,38 @@ impl Disk {
             .expect("files are never forgotten")
     }
 
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
-        self.names.keys().cloned().collect()
+    /// The names in a directory.
+    fn held(&self, dir: u64) -> impl Iterator<Item = (&OsString, Node)> {
+        let names = self.names.iter().filter(move |((at, _), _)| *at == dir);
+        names.map(|((_, name), node)| (name, *node))
     }
 
+    /// All files with their paths, in order.
+    fn named_files(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        let mut dirs = vec![(PathBuf::from("/"), ROOT)];
+        while let Some((path, dir)) = dirs.pop() {
+            for (name, node) in self.held(dir) {
+                match node {
+                    Node::File(file) => found.push((path.join(name), file)),
+                    Node::Dir(dir) => dirs.push((path.join(name), dir)),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let named = self.named_files().into_iter();
+        named.map(|(path, _)| path).collect()
+    }
+
+    /// Bytes of all files; one that has several names counts once.
     pub(super) fn used(&self) -> u64 {
-        self.names
-            .values()
-            .map(|file| self.files[file].len as u64)
-            .sum()
+        let named = self.named_files().into_iter();
+        let files: BTreeSet<u64> = named.map(|(_, file)| file).collect();
+        files.iter().map(|file| self.files[file].len as u64).sum()
     }
 
     /// Whether `more` bytes fit.
@@ -115,53 +181,77 @@ impl Disk {
         }
     }
 
-    pub(super) fn create_dir(&mut self, dir: &Path) {
-        self.dirs.extend(dir.ancestors().map(Path::to_owned));
+    /// Makes what is missing of a directory and its parents.
+    pub(super) fn create_dir(&mut self, dir: &Path) -> io::Result<()> {
+        let mut parents: Vec<&Path> = dir.ancestors().collect();
+        parents.reverse();
+        for path in parents {
+            if self.node(path).is_none() {
+                let (at, number) = (self.place(path)?, self.next_number());
+                let node = Node::Dir(number);
+                self.change(Change::Put { at, node });
+            }
+        }
+        self.dir(dir).map(drop)
+    }
+
+    pub(super) fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
+        let dir = self.dir(path)?;
+        if self.held(dir).next().is_some() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let at = self.place(path)?;
+        self.change(Change::Remove { at });
+        Ok(())
     }
 
     pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        if !self.dirs.contains(dir) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let entry = |path: &PathBuf, len, is_dir| {
-            let name = path.file_name()?.to_string_lossy().into_owned();
-            (path.parent() == Some(dir)).then_some(DirEntry { name, len, is_dir })
-        };
-        let files = self.names.iter();
-        let files =
-            files.filter_map(|(path, file)| entry(path, self.files[file].len as u64, false));
-        let dirs = self.dirs.iter().filter_map(|path| entry(path, 0, true));
-        let mut entries: Vec<_> = files.chain(dirs).collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        let held = self.held(self.dir(dir)?);
+        let entries = held.map(|(name, node)| {
+            let (len, is_dir) = match node {
+                Node::File(file) => (self.files[&file].len as u64, false),
+                Node::Dir(_) => (0, true),
+            };
+            let name = name.to_string_lossy().into_owned();
+            DirEntry { name, len, is_dir }
+        });
+        Ok(entries.collect())
     }
 
     pub(super) fn create(&mut self, path: &Path) -> io::Result<u64> {
-        let file = self.next_file;
-        self.next_file += 1;
+        let (at, file) = (self.place(path)?, self.next_number());
         self.files.insert(file, File::new()?);
-        self.change(Change::Create {
-            path: path.to_owned(),
-            file,
-        });
+        let node = Node::File(file);
+        self.change(Change::Put { at, node });
         Ok(file)
     }
 
-    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let file = self.find(from).ok_or(io::ErrorKind::NotFound)?;
-        self.change(Change::Rename {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            file,
-        });
+        if self.node(to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let (at, node) = (self.place(to)?, Node::File(file));
+        self.change(Change::Put { at, node });
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let node = self.node(from).ok_or(io::ErrorKind::NotFound)?;
+        if let Some(Node::Dir(replaced)) = self.node(to)
+            && (self.held(replaced).next().is_some() || matches!(node, Node::File(_)))
+        {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let (from, to) = (self.place(from)?, self.place(to)?);
+        self.change(Change::Move { from, to, node });
         Ok(())
     }
 
     pub(super) fn unlink(&mut self, path: &Path) -> io::Result<()> {
         self.find(path).ok_or(io::ErrorKind::NotFound)?;
-        self.change(Change::Unlink {
-            path: path.to_owned(),
-        });
+        let at = self.place(path)?;
+        self.change(Change::Remove { at });
         Ok(())
     }
 
@@ -170,10 +260,27 @@ impl Disk {
         self.changes.push(change);
     }
 
-    pub(super) fn sync_dir(&mut self, dir: &Path) {
+    pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        let dir = self.dir(path)?;
+        self.settle(|change| change.dir() == dir);
+        Ok(())
+    }
+
+    /// Makes the directories durable that were made.
+    pub(super) fn sync_new_dirs(&mut self) {
+        let is_new = |change: &Change| {
+            let Change::Put { node, .. } = change else {
+                return false;
+            };
+            matches!(node, Node::Dir(_))
+        };
+        self.settle(is_new);
+    }
+
+    fn settle(&mut self, is_durable: impl Fn(&Change) -> bool) {
         let changes = std::mem::take(&mut self.changes);
         for change in changes {
-            if change.path().parent() == Some(dir) {
+            if is_durable(&change) {
                 change.apply(&mut self.durable_names);
             } else {
                 self.changes.push(change);
@@ -190,7 +297,7 @@ impl Disk {
                 change.apply(&mut names);
             }
         }
-        let survives = |file: &u64| names.values().any(|named| named == file);
+        let survives = |file: &u64| names.values().any(|named| *named == Node::File(*file));
         let files = self.files.iter().filter(|(file, _)| survives(file));
         let files = files
             .map(|(number, file)| (*number, file.after_crash(&mut random)))
@@ -200,8 +307,7 @@ impl Disk {
             durable_names: names.clone(),
             names,
             changes: Vec::new(),
-            dirs: self.dirs.clone(),
-            next_file: self.next_file,
+            last_number: self.last_number,
             generation: self.generation + 1,
             capacity: self.capacity,
         }
