@@ -232,7 +232,8 @@ fn open(config: &Config) -> Result<Engine, StartError> {
     let mut options = Options::default();
     options.sync_policy = config.appendfsync;
     options.segment_size = config.segment_size;
-    options.node_entries_max = config.stream_node_max_entries;
+    options.node_entries_max = config.node_entries_max();
+    options.checkpoint_interval = config.checkpoint_interval;
     options.recovery = config.recovery;
     Engine::open(&config.dir, options).map_err(|source| StartError::Open {
         dir: config.dir.clone(),
