@@ -134,6 +134,11 @@ pub(crate) fn decode(bytes: &[u8], identity: u64, lsn: Lsn) -> Found<'_> {
     })
 }
 
+/// Bytes that the frame with this header takes, if it is one; its length is not to be believed.
+pub(crate) fn space_of(header: &[u8]) -> usize {
+    space((u32_at(header, PAYLOAD_LEN_AT) as usize).min(FRAME_PAYLOAD_MAX))
+}
+
 /// CRC-32 (IEEE) that starts from a mix of the segment's identity and the LSN. CRCs that start
 /// differently differ over the same bytes, so a frame verifies at its own place only.
 fn checksum(bytes: &[u8], identity: u64, lsn: Lsn) -> u32 {

@@ -242,7 +242,12 @@ impl Reading {
             self.found.runs.push((Arc::clone(segment), run));
             let what = match run.stop {
                 Stop::Sealed => {
-                    self.rewrite(segment, bytes, run.to)?;
+                    // A segment that another one follows is durable, and may be part of a backup:
+                    // it is never written to again.
+                    let has_next = self.last + 1 < self.segments.len();
+                    if !(has_next && self.has_frames(self.last + 1)?) {
+                        self.rewrite(segment, bytes, run.to)?;
+                    }
                     return Ok(true);
                 }
                 Stop::Nothing => "expected a frame, found zeros",
@@ -280,27 +285,29 @@ impl Reading {
             self.durable = self.durable.max(frame.durable);
             at = found.plus(frame.space() as u64 - frame::ALIGN as u64);
         }
-        let mut buffer = Vec::new();
         for index in self.last + 1..self.segments.len() {
-            let segment = &self.segments[index];
-            // Whatever is written to a segment starts at its first frame, and it is durable by
-            // the time that there is another one: if that one is zeros, all is.
-            let header_len = frame::HEADER_LEN as u64;
-            segment.read_uncached(segment.frames_lsn(), header_len, &mut buffer)?;
-            if buffer.iter().all(|&byte| byte == 0) {
-                continue;
-            }
-            segment.read_uncached(segment.frames_lsn(), u64::MAX, &mut buffer)?;
-            let later = Bytes {
-                raw: &buffer,
-                lsn: segment.frames_lsn(),
-                identity: segment.identity(),
-            };
-            if matches!(later.decode(later.lsn), frame::Found::Frame(_)) {
+            if self.has_frames(index)? {
                 return Ok((false, next));
             }
         }
         Ok((true, next))
+    }
+
+    /// Whether a segment begins with a valid frame. Whatever is written to a segment starts at its
+    /// first frame, and all before it is durable by then.
+    fn has_frames(&self, index: usize) -> Result<bool> {
+        let segment = &self.segments[index];
+        let first = segment.frames_lsn();
+        let mut buffer = Vec::new();
+        segment.read_uncached(first, frame::HEADER_LEN as u64, &mut buffer)?;
+        let space = frame::space_of(&buffer) as u64;
+        segment.read_uncached(first, space, &mut buffer)?;
+        let bytes = Bytes {
+            raw: &buffer,
+            lsn: first,
+            identity: segment.identity(),
+        };
+        Ok(matches!(bytes.decode(first), frame::Found::Frame(_)))
     }
 
     /// Cuts the torn tail behind `end`, and makes what was accepted durable.
