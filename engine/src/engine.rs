@@ -10,12 +10,14 @@
 //! One lock guards the state and the log that it is a fold over. It is never held during I/O,
 //! except where a command cannot go on otherwise: when the next segment is not there yet.
 
+mod backup;
 mod checkpoints;
 mod open;
 mod reports;
 mod threads;
 
 use std::mem::ManuallyDrop;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,8 +30,13 @@ use crate::options::{Options, SyncPolicy, Threads};
 use crate::state::State;
 use crate::storage::{Clock, RealStorage, Storage, SystemClock};
 use crate::{Lsn, Result};
+use backup::Backups;
 use checkpoints::Checkpoints;
-pub use reports::{CheckpointReport, CheckpointStatus, EngineStats, Loss, Mended, RecoveryReport};
+pub use open::BACKUP;
+pub use reports::{
+    BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, EngineStats, Loss, Mended,
+    RecoveryReport,
+};
 use threads::Workers;
 
 /// What the lock guards: the state, and the log that it is a fold over.
@@ -43,6 +50,7 @@ struct Shared {
     core: Mutex<Core>,
     parts: Parts,
     checkpoints: Checkpoints,
+    backups: Backups,
     recovery: RwLock<RecoveryReport>,
 }
 
@@ -90,6 +98,7 @@ impl Engine {
             core: Mutex::new(core),
             parts,
             checkpoints: Checkpoints::new(found.kept),
+            backups: Backups::default(),
             recovery: RwLock::new(found.report),
         });
         shared.commit_all()?;
@@ -199,6 +208,26 @@ impl Engine {
     /// All that was appended before the call is durable when it returns.
     pub fn checkpoint(&self) -> Result<CheckpointReport> {
         self.shared.checkpoint()
+    }
+
+    /// Makes a consistent copy of the directory under the name `dir`, which must be free; opening
+    /// the copy gives the state at [`BackupReport::end`], in which is all that happened before the
+    /// call. `watch` is told how far it is, and may end it.
+    ///
+    /// # Durability
+    ///
+    /// The copy gets its name when all of it is durable. It shares files that are never written
+    /// again with the original, if they are on the same file system.
+    ///
+    /// # Errors
+    ///
+    /// Those of a checkpoint, of reading and of writing; nothing is left of the copy then.
+    pub fn backup(
+        &self,
+        dir: &Path,
+        watch: &mut dyn FnMut(BackupProgress) -> ControlFlow<()>,
+    ) -> Result<BackupReport> {
+        self.shared.backup(dir, watch)
     }
 
     /// The checkpoints so far.

@@ -31,7 +31,8 @@ pub use batch::{
 };
 pub use check::{CheckReport, CheckedState, Damage, check};
 pub use engine::{
-    CheckpointReport, CheckpointStatus, Engine, EngineStats, Loss, Mended, RecoveryReport,
+    BACKUP, BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, Engine, EngineStats,
+    Loss, Mended, RecoveryReport,
 };
 pub use entries::{Entries, Fields};
 pub use error::{Error, Result};

@@ -81,12 +81,16 @@ impl Drop for Running<'_> {
 impl Shared {
     /// Takes a checkpoint, one at a time.
     pub(super) fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.checkpoint_with(&mut self.checkpoints.lock())
+    }
+
+    /// Takes a checkpoint; it is the first of those kept then.
+    pub(super) fn checkpoint_with(&self, kept: &mut Vec<Kept>) -> Result<CheckpointReport> {
         let checkpoints = &self.checkpoints;
-        let mut kept = checkpoints.kept.lock();
         checkpoints.is_running.store(true, Ordering::Relaxed);
         let running = Running(checkpoints);
         checkpoints.failed.store(true, Ordering::Relaxed);
-        let report = self.checkpoint_into(&mut kept)?;
+        let report = self.checkpoint_into(kept)?;
         checkpoints.failed.store(false, Ordering::Relaxed);
         checkpoints.taken.fetch_add(1, Ordering::Relaxed);
         drop(running);
@@ -168,12 +172,13 @@ impl Shared {
         let Some(oldest) = kept.last().filter(|_| kept.len() == count) else {
             return Ok(());
         };
+        let pinned = self.backups.pinned();
         let dead = self
             .core
             .lock()
             .log
             .segments()
-            .take_dead(oldest.report.begin);
+            .take_dead(oldest.report.begin, pinned);
         for segment in dead {
             storage
                 .unlink(segment.path())

@@ -15,11 +15,13 @@ use crate::storage::{Clock, Storage};
 use crate::{Error, Loss, Lsn, RecoveryReport, Result};
 
 /// The file that is locked while a directory is open.
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 /// The directory of log segments.
-const LOG: &str = "log";
+pub(super) const LOG: &str = "log";
 /// The directory of checkpoints.
-const CHECKPOINT: &str = "checkpoint";
+pub(super) const CHECKPOINT: &str = "checkpoint";
+/// The directory in which backups may be kept; nothing in it is looked at.
+pub const BACKUP: &str = "backup";
 
 /// What recovery found beside the state and the log.
 pub(super) struct Found {
@@ -187,7 +189,7 @@ impl Parts {
             .storage
             .list(&self.dir)
             .map_err(|error| io_error("list", &self.dir, error))?;
-        let is_known = |name: &str| [LOCK, LOG, CHECKPOINT].contains(&name);
+        let is_known = |name: &str| [LOCK, LOG, CHECKPOINT, BACKUP].contains(&name);
         let unknown = entries.iter().filter(|entry| !is_known(&entry.name));
         Ok(unknown.map(|entry| self.dir.join(&entry.name)).collect())
     }

@@ -73,6 +73,30 @@ pub struct CheckpointReport {
     pub finished_ms: u64,
 }
 
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// The state at this position of the log is what it holds.
+    pub end: Lsn,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Bytes of them that it shares with the original, as links.
+    pub linked_bytes: u64,
+    /// Bytes of them that were copied.
+    pub copied_bytes: u64,
+}
+
+/// How far a backup is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupProgress {
+    /// Bytes that are linked or copied.
+    pub done: u64,
+    /// Bytes that it will have.
+    pub total: u64,
+}
+
 /// The checkpoints so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

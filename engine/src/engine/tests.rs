@@ -1,5 +1,7 @@
 //! The engine as a whole, on a simulated disk: what survives which end.
 
+mod backup;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -101,8 +101,16 @@ impl SegmentSet {
         }
     }
 
-    /// Takes out the dead segments that no checkpoint from `begin` on needs.
-    pub(crate) fn take_dead(&mut self, begin: Lsn) -> Vec<Arc<Segment>> {
+    /// The segments that hold the log before `end`; none is behind the one that it ends in.
+    pub(crate) fn before(&self, end: Lsn) -> Vec<Arc<Segment>> {
+        let held = self.held.iter().map(|held| &held.segment);
+        let before = held.filter(|segment| segment.first_lsn() < end);
+        before.cloned().collect()
+    }
+
+    /// Takes out the dead segments that no checkpoint from `begin` on needs, and that do not lie
+    /// behind `pinned`.
+    pub(crate) fn take_dead(&mut self, begin: Lsn, pinned: Option<Lsn>) -> Vec<Arc<Segment>> {
         let active = self.held.len() - 1;
         let mut dead = Vec::new();
         let mut index = 0;
@@ -110,7 +118,8 @@ impl SegmentSet {
             let is_dead = index < active
                 && held.live == 0
                 && held.died_at <= begin
-                && held.segment.end_lsn() <= begin;
+                && held.segment.end_lsn() <= begin
+                && pinned.is_none_or(|pinned| held.segment.end_lsn() <= pinned);
             index += 1;
             if is_dead {
                 dead.push(Arc::clone(&held.segment));

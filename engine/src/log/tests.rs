@@ -527,13 +527,14 @@ fn a_segment_dies_with_its_last_entry_and_goes_when_no_checkpoint_needs_it() {
     journal.log.lock().in_flight = None;
     let mut log = journal.log.lock();
     let end = log.end();
-    assert!(log.segments().take_dead(end).is_empty());
+    assert!(log.segments().take_dead(end, None).is_empty());
     log.entries_died(lsns[..6].iter().copied());
     assert_eq!(log.segments().dead_count(), 1);
     let died = log.end();
     let before = Lsn(died.0 - 8);
-    assert!(log.segments().take_dead(before).is_empty());
-    let dead = log.segments().take_dead(died);
+    assert!(log.segments().take_dead(before, None).is_empty());
+    assert!(log.segments().take_dead(died, Some(Lsn::ZERO)).is_empty());
+    let dead = log.segments().take_dead(died, None);
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].first_lsn(), Lsn::ZERO);
     assert!(log.bytes_at(lsns[0]).is_err());
