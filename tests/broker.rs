@@ -23,8 +23,14 @@ pub struct Broker {
 impl Broker {
     /// Starts the broker on a free port with further command line options (or a configuration file
     /// first). `ALLUVIUM_BIN` names another build of it.
+    #[must_use]
     pub fn start(program: &str, options: &[&str]) -> Broker {
         let home = tempfile::tempdir().expect("a directory for the broker");
+        Broker::start_in(program, options, home)
+    }
+
+    /// The same with its store in `data` of the given directory.
+    pub fn start_in(program: &str, options: &[&str], home: tempfile::TempDir) -> Broker {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its number").port();
         drop(listener);

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::backups::Backups;
 use crate::client::{Client, Slot};
 use crate::connection::Connection;
 use crate::execute::Turn;
@@ -43,6 +44,8 @@ pub(crate) struct Server {
     pub(crate) progress: Arc<Progress>,
     /// Takes the checkpoints that clients ask for.
     pub(crate) saver: Saver,
+    /// Makes the backups that clients ask for.
+    pub(crate) backups: Backups,
     /// Wall-clock milliseconds.
     pub(crate) started_ms: u64,
     /// 40 hex digits, new at each start.
@@ -100,6 +103,8 @@ pub async fn run(
     tasks.push(tokio::spawn(tick(server.clone())));
     let saving = server.clone();
     let saver = tokio::task::spawn_blocking(move || Saver::run(&saving));
+    let copying = server.clone();
+    let backups = tokio::task::spawn_blocking(move || Backups::run(&copying));
     tokio::select! {
         () = shutdown => server.shut_down(),
         () = server.end.notified() => {}
@@ -110,7 +115,9 @@ pub async fn run(
         let _ = task.await;
     }
     server.saver.close();
+    server.backups.close();
     let _ = saver.await;
+    let _ = backups.await;
     end(server, grace).await
 }
 
@@ -122,6 +129,7 @@ impl Server {
             hub: Mutex::new(Hub::new(config)),
             progress: Arc::default(),
             saver: Saver::default(),
+            backups: Backups::default(),
             started_ms,
             run_id: run_id(),
             port,

@@ -243,6 +243,8 @@ Usage: alluvium [file] [--parameter value ...]
       Acknowledge what is written; a power cut may take the last second.
   alluvium /etc/redis/redis.conf --port 7000
       Read a file in the syntax of redis.conf first.
+  alluvium backup [NAME]
+      Have a running broker make a consistent copy of its data.
   alluvium check DIR
       Verify a data directory that no broker has open.
   alluvium crashtest -- COMMAND...

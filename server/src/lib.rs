@@ -1,6 +1,7 @@
 //! A durable stream broker that speaks Redis Streams.
 
 mod admission;
+mod backups;
 mod broker;
 mod buffers;
 mod client;

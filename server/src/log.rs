@@ -65,7 +65,7 @@ fn write(level: LogLevel, name: &str, line: fmt::Arguments<'_>) {
 }
 
 /// Milliseconds since the Unix epoch, shown as `2026-11-22T21:06:00.123Z`.
-struct Timestamp(u64);
+pub(crate) struct Timestamp(pub(crate) u64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,8 @@
 mod admin;
 /// Every event of a day's work ends handled, whoever dies on the way.
 mod back_office;
+/// A backup of a broker that works on meanwhile is a broker's data.
+mod backup;
 /// Every reply is the same bytes as recorded from a real server.
 mod golden;
 /// How a broker starts and ends, and that a kill changes nothing that it had said.

@@ -266,6 +266,35 @@ fn persistence(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     );
     lines.field("aof_pending_bio_fsync", 0);
     lines.field("aof_delayed_fsync", 0);
+    backups(ctx, lines);
+}
+
+fn backups(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
+    let current = ctx.server.backups.current();
+    lines.claim("backup_in_progress", current.is_some());
+    if let Some((wish, progress)) = current {
+        lines.field("backup_current_name", wish.name);
+        lines.field("backup_current_bytes", progress.done);
+        lines.field("backup_current_bytes_total", progress.total);
+    }
+    let Some(last) = ctx.server.backups.last() else {
+        return;
+    };
+    lines.field("backup_last_name", last.wish.name);
+    lines.field("backup_last_path", last.wish.path.display());
+    lines.field("backup_last_time", last.at_ms / 1000);
+    match last.outcome {
+        Ok(report) => {
+            lines.field("backup_last_status", "ok");
+            lines.field("backup_last_lsn", report.end.0);
+            lines.field("backup_last_bytes", report.bytes);
+            lines.field("backup_last_linked_bytes", report.linked_bytes);
+        }
+        Err(error) => {
+            lines.field("backup_last_status", "err");
+            lines.field("backup_last_error", error);
+        }
+    }
 }
 
 fn replication(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {

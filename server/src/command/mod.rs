@@ -30,6 +30,7 @@ mod keys;
 mod latency;
 mod object;
 mod others;
+mod own;
 mod pending;
 mod pubsub;
 mod reads;

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 
 use super::{
     Spec, absent, client, config, connection, debug, expiry, groups, info, introspection, keys,
-    latency, object, others, pending, pubsub, reads, server, slowlog, streams, transaction, xinfo,
+    latency, object, others, own, pending, pubsub, reads, server, slowlog, streams, transaction,
+    xinfo,
 };
 
 /// A command or subcommand at its place in the table.
@@ -73,6 +74,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         latency::SPECS,
         pubsub::SPECS,
         server::SPECS,
+        own::SPECS,
         absent::SPECS,
         debug::SPECS,
     ])

@@ -7,8 +7,8 @@
 
 use alluvium_engine::EntryId;
 
-use super::resp::Reply;
 use super::rng::{Rng, mix};
+use crate::tools::client::Reply;
 
 /// One XADD of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -22,7 +22,6 @@ mod options;
 mod process;
 mod readback;
 mod report;
-mod resp;
 mod rng;
 mod run;
 mod workload;

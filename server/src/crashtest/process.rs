@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::resp::{Client, Reply};
+use crate::tools::client::{Client, Reply};
 
 /// How to start the server.
 #[derive(Clone, Debug)]

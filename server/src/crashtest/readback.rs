@@ -6,7 +6,7 @@ use alluvium_engine::EntryId;
 
 use super::content::{Recipe, parse_id};
 use super::history::{Figures, GroupNo, GroupState, Names, Pending, StreamNo, StreamState};
-use super::resp::{Client, Reply};
+use crate::tools::client::{Client, Reply};
 
 /// Entries, or pending entries, that one command asks for.
 const PAGE: usize = 1000;

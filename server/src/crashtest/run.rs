@@ -19,9 +19,9 @@ use super::options::{Fault, Options};
 use super::process::{Launch, Process, StartError};
 use super::readback::ReadBack;
 use super::report::{Deeds, Report, RoundReport};
-use super::resp::{Client, Reply};
 use super::rng::Rng;
 use super::workload::{Crew, GroupAt, Notes, Stage};
+use crate::tools::client::{Client, Reply};
 
 /// Rounds that write to the same streams.
 const GENERATION_ROUNDS: usize = 8;

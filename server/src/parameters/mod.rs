@@ -84,6 +84,8 @@ pub struct Config {
     pub client_output_buffer_limit: [OutputLimit; 3],
     /// The data directory.
     pub dir: PathBuf,
+    /// Where backups are made; empty: in the data directory.
+    pub backup_dir: PathBuf,
     /// When an acknowledgement leaves.
     pub appendfsync: SyncPolicy,
     /// Size of a log segment in bytes.
@@ -156,6 +158,7 @@ impl Default for Config {
                 },
             ],
             dir: PathBuf::from("alluvium-data"),
+            backup_dir: PathBuf::new(),
             appendfsync: SyncPolicy::Always,
             segment_size: limits::SEGMENT_SIZE_DEFAULT,
             checkpoint_interval: 64 << 20,
@@ -179,6 +182,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Where backups are made, absolute.
+    #[must_use]
+    pub fn backup_dir(&self) -> PathBuf {
+        let dir = if self.backup_dir.as_os_str().is_empty() {
+            self.dir.join(alluvium_engine::BACKUP)
+        } else {
+            self.backup_dir.clone()
+        };
+        std::path::absolute(&dir).unwrap_or(dir)
+    }
+
     /// The size of a logical node as the engine wants it: there, zero does not mean no limit.
     #[must_use]
     pub fn node_entries_max(&self) -> u32 {

@@ -82,6 +82,13 @@ pub(crate) const TABLE: &[Parameter] = &[
     kept("auto-aof-rewrite-min-size", BYTES, "67108864"),
     kept("auto-aof-rewrite-percentage", COUNT, "100"),
     parameter(
+        "backup-dir",
+        path!(backup_dir),
+        AtStart,
+        "The directory in which ALLUVIUM BACKUP makes backups; empty: backup in the data \
+         directory, where they share unchanging files with it.",
+    ),
+    parameter(
         "bind",
         BIND,
         AtStart,

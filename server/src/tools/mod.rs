@@ -3,7 +3,9 @@
 //! A tool gets the words behind its name and answers with an exit code: 0 all is well, 1 it found
 //! something wrong, 2 wrong usage or it could not do its work.
 
+mod backup;
 mod check;
+pub(crate) mod client;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -11,7 +13,11 @@ use std::process::ExitCode;
 /// A tool: the words behind its name in, exit code out.
 pub type Tool = fn(Vec<OsString>) -> ExitCode;
 
-const TOOLS: &[(&str, Tool)] = &[("check", check::run), ("crashtest", crate::crashtest::run)];
+const TOOLS: &[(&str, Tool)] = &[
+    ("backup", backup::run),
+    ("check", check::run),
+    ("crashtest", crate::crashtest::run),
+];
 
 /// What the tools exit with on wrong usage, or if they could not do their work.
 pub(crate) const UNUSABLE: u8 = 2;
@@ -54,6 +60,7 @@ mod tests {
 
     #[test]
     fn tools_are_found_by_their_name_alone() {
+        assert!(tool(OsStr::new("backup")).is_some());
         assert!(tool(OsStr::new("check")).is_some());
         assert!(tool(OsStr::new("crashtest")).is_some());
         assert!(tool(OsStr::new("check.conf")).is_none());

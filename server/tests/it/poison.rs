@@ -27,6 +27,10 @@ impl Storage for Fragile {
         RealStorage.create_dir(dir)
     }
 
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        RealStorage.remove_dir(dir)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         RealStorage.list(dir)
     }
@@ -45,6 +49,10 @@ impl Storage for Fragile {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealStorage.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealStorage.link(from, to)
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {

@@ -7,8 +7,8 @@ use alluvium_engine::EntryId;
 
 use super::super::content::parse_id;
 use super::super::history::{ConsumerNo, GroupNo, What};
-use super::super::resp::Reply;
 use super::{GroupAt, Worker};
+use crate::tools::client::Reply;
 
 /// What a consumer carries along.
 struct Desk {

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::content::{Recipe, Value};
 use super::history::{GroupNo, Op, StreamNo, Ticks, What};
-use super::resp::{Client, Reply};
 use super::rng::Rng;
+use crate::tools::client::{Client, Reply};
 
 /// What all workers of a round share.
 pub(super) struct Stage {

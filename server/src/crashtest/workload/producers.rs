@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::super::content::{Value, parse_id};
 use super::super::history::{Op, StreamNo, What};
-use super::super::resp::Reply;
 use super::{Answer, Worker};
+use crate::tools::client::Reply;
 
 /// Longest pipeline.
 const PIPELINE_MAX: usize = 16;

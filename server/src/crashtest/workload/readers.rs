@@ -4,8 +4,8 @@ use alluvium_engine::EntryId;
 
 use super::super::content::Sight;
 use super::super::history::What;
-use super::super::resp::Reply;
 use super::{Answer, Worker};
+use crate::tools::client::Reply;
 
 /// Follows the streams until the connection ends.
 pub(super) fn read(worker: &mut Worker<'_>, _index: u32) {

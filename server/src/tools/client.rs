@@ -1,10 +1,10 @@
 //! A small blocking RESP2 client: it queues commands, sends them at once, reads reply by reply.
 //!
-//! It connects to 127.0.0.1 only. Any failure of the connection, a timeout and a reply that is no
-//! RESP are the same to a crash test: no reply, so the outcome is not known.
+//! Any failure of the connection, a timeout and a reply that is no RESP are the same to a crash
+//! test: no reply, so the outcome is not known.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// Longest bulk string that is believed.
@@ -18,7 +18,7 @@ const LINE_LEN_MAX: usize = 64 << 10;
 
 /// A server's reply.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Status(Vec<u8>),
     Error(String),
     Int(i64),
@@ -29,7 +29,7 @@ pub(super) enum Reply {
 
 impl Reply {
     /// The elements of an array.
-    pub(super) fn array(&self) -> Option<&[Reply]> {
+    pub(crate) fn array(&self) -> Option<&[Reply]> {
         match self {
             Reply::Array(items) => Some(items),
             _ => None,
@@ -37,7 +37,7 @@ impl Reply {
     }
 
     /// The bytes of a bulk or status string.
-    pub(super) fn bytes(&self) -> Option<&[u8]> {
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Reply::Bulk(bytes) | Reply::Status(bytes) => Some(bytes),
             _ => None,
@@ -45,7 +45,7 @@ impl Reply {
     }
 
     /// A number that is not negative.
-    pub(super) fn count(&self) -> Option<u64> {
+    pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Reply::Int(n) => u64::try_from(*n).ok(),
             _ => None,
@@ -53,7 +53,7 @@ impl Reply {
     }
 
     /// The value of `name` in a flat list of names and values, as XINFO replies.
-    pub(super) fn member(&self, name: &str) -> Option<&Reply> {
+    pub(crate) fn member(&self, name: &str) -> Option<&Reply> {
         self.array()?
             .chunks_exact(2)
             .find_map(|pair| (pair[0].bytes() == Some(name.as_bytes())).then_some(&pair[1]))
@@ -61,7 +61,7 @@ impl Reply {
 }
 
 /// A connection.
-pub(super) struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     output: Vec<u8>,
     input: Vec<u8>,
@@ -71,9 +71,24 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects to 127.0.0.1; each later wait lasts at most `patience`.
-    pub(super) fn connect(port: u16, patience: Duration) -> io::Result<Client> {
+    pub(crate) fn connect(port: u16, patience: Duration) -> io::Result<Client> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+        Client::over(TcpStream::connect_timeout(&address, patience)?, patience)
+    }
+
+    /// Connects to the first address of `host` that answers.
+    pub(crate) fn connect_to(host: &str, port: u16, patience: Duration) -> io::Result<Client> {
+        let mut refused = io::ErrorKind::AddrNotAvailable.into();
+        for address in (host, port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, patience) {
+                Ok(stream) => return Client::over(stream, patience),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    fn over(stream: TcpStream, patience: Duration) -> io::Result<Client> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
@@ -86,7 +101,7 @@ impl Client {
     }
 
     /// Puts a command behind those that wait to be sent.
-    pub(super) fn queue(&mut self, args: &[&[u8]]) {
+    pub(crate) fn queue(&mut self, args: &[&[u8]]) {
         self.output
             .extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
         for arg in args {
@@ -98,21 +113,21 @@ impl Client {
     }
 
     /// Sends what is queued.
-    pub(super) fn send(&mut self) -> io::Result<()> {
+    pub(crate) fn send(&mut self) -> io::Result<()> {
         let result = self.stream.write_all(&self.output);
         self.output.clear();
         result
     }
 
     /// Sends one command and reads its reply.
-    pub(super) fn call(&mut self, args: &[&[u8]]) -> io::Result<Reply> {
+    pub(crate) fn call(&mut self, args: &[&[u8]]) -> io::Result<Reply> {
         self.queue(args);
         self.send()?;
         self.receive()
     }
 
     /// Reads the next reply.
-    pub(super) fn receive(&mut self) -> io::Result<Reply> {
+    pub(crate) fn receive(&mut self) -> io::Result<Reply> {
         self.reply(0)
     }
 
