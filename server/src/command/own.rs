@@ -19,7 +19,7 @@ pub(crate) static SPECS: &[Spec] = &[Spec {
             flags: ADMIN | NOSCRIPT | NO_ASYNC_LOADING,
             group: Group::Server,
             complexity: "O(N) for N segments and streams",
-            summary: "Makes a consistent copy of the data in the background; replies with its name.",
+            summary: "Copies all data consistently, in the background; replies with a name.",
             syntax: "[name]",
             handler: backup,
             ..Spec::BASE
