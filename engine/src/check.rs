@@ -171,7 +171,7 @@ impl Check<'_> {
                     self.report.checkpoints += 1;
                     self.durable = self.durable.max(kept.report.end);
                 }
-                Err(what) => self.damage(&path, 0, what),
+                Err(flaw) => self.damage(&path, flaw.offset, flaw.what),
             }
         }
         Ok(())
@@ -253,7 +253,8 @@ impl Check<'_> {
             while !rest.is_empty() {
                 let record = rest;
                 let decoded = Record::take(&mut rest);
-                if !decoded.is_some_and(|decoded| is_sound(&decoded, record)) {
+                let at = lsn.plus((frame::HEADER_LEN + frame.payload.len() - record.len()) as u64);
+                if !decoded.is_some_and(|decoded| is_sound(&decoded, record, at)) {
                     let offset = payload_at + (frame.payload.len() - record.len()) as u64;
                     let what = "a frame is whole, but a record in it is not";
                     self.damage(segment.path(), offset, what);
@@ -279,12 +280,12 @@ impl Check<'_> {
 }
 
 /// Whether the record's own checksum is right, if it has one.
-fn is_sound(decoded: &Record<'_>, bytes: &[u8]) -> bool {
+fn is_sound(decoded: &Record<'_>, bytes: &[u8], lsn: Lsn) -> bool {
     match decoded {
         Record::Stream {
             change: StreamChange::EntryAdded { .. },
             ..
-        } => entry::entry(bytes).is_some(),
+        } => entry::entry(bytes, lsn).is_some(),
         _ => true,
     }
 }
@@ -298,6 +299,13 @@ fn verify_state(dir: &Path) -> Result<CheckedState> {
     };
     let clock = Arc::new(SystemClock::default());
     let engine = Engine::open_on(Arc::new(ReadOnly(RealStorage)), clock, dir, options)?;
+    if let Some(path) = engine.recovery().damaged_checkpoints.first() {
+        return Err(Error::Corrupt {
+            path: path.clone(),
+            offset: 0,
+            what: "a checkpoint of another data directory",
+        });
+    }
     let mut state = CheckedState::default();
     for db in 0..DATABASES {
         let mut cursor = 0;

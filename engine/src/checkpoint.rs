@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::io_error;
-use crate::format::checkpoint::{self as format, Part, Trailer};
-use crate::storage::{Access, Storage, StorageFile, read_full_at, write_all_at};
+use crate::format::checkpoint::{self as format, Header, Part, Trailer};
+use crate::storage::{Access, DirEntry, Storage, StorageFile, read_full_at, write_all_at};
 use crate::{CheckpointReport, Error, Lsn, Result};
 
 /// Ending of the names of checkpoints.
@@ -24,7 +24,15 @@ const UNFINISHED_ROOM: &str = "reserve.new";
 const WRITE_LEN: usize = 1 << 20;
 
 /// What was read, or what is wrong with it.
-pub(crate) type Verified<T> = std::result::Result<T, &'static str>;
+pub(crate) type Verified<T> = std::result::Result<T, Flaw>;
+
+/// What is wrong with a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    /// Offset of the part that is not what was written.
+    pub(crate) offset: u64,
+    pub(crate) what: &'static str,
+}
 
 /// A checkpoint that is there.
 #[derive(Clone, Debug)]
@@ -46,8 +54,9 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Begins a checkpoint from which replay starts at `begin`.
-    pub(crate) fn create(storage: &'a dyn Storage, dir: &'a Path, begin: Lsn) -> Result<Self> {
+    /// Begins a checkpoint with that header.
+    pub(crate) fn create(storage: &'a dyn Storage, dir: &'a Path, header: Header) -> Result<Self> {
+        let begin = header.begin;
         let path = dir.join(format!("{:016x}{UNFINISHED}", begin.0));
         let file = match storage.open(&path, Access::Create) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -62,7 +71,7 @@ impl<'a> Writer<'a> {
             dir,
             path,
             file,
-            buffer: format::header(begin).to_vec(),
+            buffer: format::header(header).to_vec(),
             written: 0,
             sections: 0,
             begin,
@@ -112,7 +121,7 @@ impl<'a> Writer<'a> {
         self.file
             .sync()
             .map_err(|error| io_error("sync", &self.path, error))?;
-        let path = self.dir.join(format!("{:016x}{SUFFIX}", end.0));
+        let path = self.dir.join(name(end));
         self.storage
             .rename(&self.path, &path)
             .map_err(|error| io_error("rename", &self.path, error))?;
@@ -136,6 +145,11 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// The name of the checkpoint that ends at `end`.
+fn name(end: Lsn) -> String {
+    format!("{:016x}{SUFFIX}", end.0)
+}
+
 /// Removes a checkpoint that is no longer needed.
 pub(crate) fn discard(storage: &dyn Storage, path: &Path) -> Result<()> {
     storage
@@ -156,13 +170,32 @@ pub(crate) struct Found {
     pub(crate) unknown: Vec<PathBuf>,
 }
 
-/// Looks for checkpoints, and removes what was not finished.
-pub(crate) fn find(storage: &dyn Storage, dir: &Path) -> Result<Found> {
-    let mut found = Found::default();
-    let entries = storage
+fn list(storage: &dyn Storage, dir: &Path) -> Result<Vec<DirEntry>> {
+    storage
         .list(dir)
-        .map_err(|error| io_error("list", dir, error))?;
-    for entry in entries.iter().rev() {
+        .map_err(|error| io_error("list", dir, error))
+}
+
+/// The numbers of the data directories that the checkpoints were made in.
+pub(crate) fn stores(storage: &dyn Storage, dir: &Path) -> Result<Vec<u32>> {
+    let mut stores = Vec::new();
+    for entry in list(storage, dir)? {
+        if !entry.is_dir && is_name(&entry.name, SUFFIX) {
+            let path = dir.join(&entry.name);
+            let mut bytes = [0; format::HEADER_LEN];
+            let (file, _) = open(storage, &path)?;
+            read_full_at(&*file, 0, &mut bytes).map_err(|error| io_error("read", &path, error))?;
+            stores.extend(format::decode_header(&bytes).map(|header| header.store));
+        }
+    }
+    Ok(stores)
+}
+
+/// Looks for checkpoints of the data directory with number `store`, and removes what was not
+/// finished.
+pub(crate) fn find(storage: &dyn Storage, dir: &Path, store: u32) -> Result<Found> {
+    let mut found = Found::default();
+    for entry in list(storage, dir)?.iter().rev() {
         let path = dir.join(&entry.name);
         let is_unfinished = is_name(&entry.name, UNFINISHED) || entry.name == UNFINISHED_ROOM;
         if !entry.is_dir && is_unfinished {
@@ -173,6 +206,7 @@ pub(crate) fn find(storage: &dyn Storage, dir: &Path) -> Result<Found> {
             found.unknown.push(path);
         } else {
             match read(storage, &path)? {
+                Ok((_, bytes)) if store_of(&bytes) != Some(store) => found.damaged.push(path),
                 Ok((kept, bytes)) if found.newest.is_none() => found.newest = Some((kept, bytes)),
                 Ok((kept, _)) => found.older.push(kept),
                 Err(_) => found.damaged.push(path),
@@ -192,37 +226,67 @@ fn is_name(name: &str, suffix: &str) -> bool {
         .is_some_and(|lsn| lsn.len() == 16 && lsn.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Reads and verifies a checkpoint; the inner error says what is wrong with it.
-pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept, Vec<u8>)>> {
+fn store_of(bytes: &[u8]) -> Option<u32> {
+    format::decode_header(bytes).ok().map(|header| header.store)
+}
+
+fn open(storage: &dyn Storage, path: &Path) -> Result<(Arc<dyn StorageFile>, u64)> {
     let file = storage
         .open(path, Access::Read)
         .map_err(|error| io_error("open", path, error))?;
     let size = file.size().map_err(|error| io_error("stat", path, error))?;
+    Ok((file, size))
+}
+
+/// Reads and verifies a checkpoint; the inner error says what is wrong with it.
+pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept, Vec<u8>)>> {
+    let (file, size) = open(storage, path)?;
+    let flaw = |offset, what| Ok(Err(Flaw { offset, what }));
+    // Memory is taken for what a trailer vouches for, whatever the length of the file.
+    let end = size.saturating_sub(format::TRAILER_LEN as u64);
+    let mut bytes = vec![0; format::TRAILER_LEN];
+    let read =
+        read_full_at(&*file, end, &mut bytes).map_err(|error| io_error("read", path, error))?;
+    match Trailer::decode(&bytes[..read]) {
+        Ok(trailer) if trailer.file_len == size => {}
+        Ok(_) => return flaw(end, "a checkpoint is not as long as it says"),
+        Err(what) => return flaw(end, what),
+    }
     let Ok(size) = usize::try_from(size) else {
-        return Ok(Err("the length of a checkpoint is over its limit"));
+        return flaw(0, "the length of a checkpoint is over its limit");
     };
-    let mut bytes = vec![0; size];
+    bytes.resize(size, 0);
     let read =
         read_full_at(&*file, 0, &mut bytes).map_err(|error| io_error("read", path, error))?;
     bytes.truncate(read);
-    Ok(verify(&bytes).map(|report| {
-        let path = path.to_owned();
-        (Kept { path, report }, bytes)
-    }))
+    let report = match verify(&bytes) {
+        Ok(report) => report,
+        Err(flaw) => return Ok(Err(flaw)),
+    };
+    if path.file_name().and_then(|name| name.to_str()) != Some(&name(report.end)) {
+        return flaw(0, "the name of a checkpoint is not that of its end");
+    }
+    let path = path.to_owned();
+    Ok(Ok((Kept { path, report }, bytes)))
 }
 
 fn verify(bytes: &[u8]) -> Verified<CheckpointReport> {
-    let begin = format::decode_header(bytes)?;
+    let header = format::decode_header(bytes).map_err(|what| Flaw { offset: 0, what })?;
+    let begin = header.begin;
     let mut rest = &bytes[format::HEADER_LEN..];
     let mut index = 0;
     let trailer = loop {
-        match format::take_part(&mut rest, index)? {
+        let offset = (bytes.len() - rest.len()) as u64;
+        match format::take_part(&mut rest, index).map_err(|what| Flaw { offset, what })? {
             Part::Section(_) => index += 1,
             Part::Trailer(trailer) => break trailer,
         }
     };
     if trailer.file_len != bytes.len() as u64 || trailer.end < begin {
-        return Err("a checkpoint contradicts itself");
+        return Err(Flaw {
+            offset: (bytes.len() - rest.len()) as u64,
+            what: "a checkpoint contradicts itself",
+        });
     }
     Ok(CheckpointReport {
         begin,

@@ -195,7 +195,8 @@ fn visit_run(
 ) -> Result<ControlFlow<()>> {
     for &offset in offsets {
         let bytes = segment.bytes().get(offset as usize..);
-        let Some(entry) = bytes.and_then(entry::entry) else {
+        let lsn = segment.first_lsn().plus(u64::from(offset));
+        let Some(entry) = bytes.and_then(|bytes| entry::entry(bytes, lsn)) else {
             return Err(Error::Corrupt {
                 path: segment.path().to_path_buf(),
                 offset: u64::from(offset),

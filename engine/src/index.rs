@@ -389,7 +389,7 @@ fn guess(id: EntryId, (low, high): (EntryId, EntryId), count: usize) -> usize {
 
 /// The ID of the entry that lies at `lsn`.
 pub(crate) fn id_at(log: &Log, lsn: Lsn) -> Result<EntryId> {
-    match entry::head(log.bytes_at(lsn)?) {
+    match entry::head(log.bytes_at(lsn)?, lsn) {
         Some(head) => Ok(head.id),
         None => Err(damaged_entry(log, lsn)),
     }

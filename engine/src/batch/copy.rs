@@ -61,7 +61,7 @@ impl Batch<'_> {
         let log = &self.guard.log;
         let mut len = 0;
         for lsn in self.stream_in(slot).index.lsns() {
-            let found = entry::entry(log.bytes_at(lsn)?);
+            let found = entry::entry(log.bytes_at(lsn)?, lsn);
             let entry = found.ok_or_else(|| damaged_entry(log, lsn))?;
             len += entry::record_len_max(entry.body.len());
         }
@@ -81,7 +81,7 @@ impl Batch<'_> {
 
     fn copy_entry(&mut self, to: u32, lsn: Lsn, opens_node: bool) -> Result<()> {
         let log = &self.guard.log;
-        let found = entry::entry(log.bytes_at(lsn)?);
+        let found = entry::entry(log.bytes_at(lsn)?, lsn);
         let entry = found.ok_or_else(|| damaged_entry(log, lsn))?;
         let (id, body) = (entry.id, entry.body.to_vec());
         let len_max = entry::record_len_max(body.len());

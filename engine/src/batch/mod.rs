@@ -219,7 +219,7 @@ impl Batch<'_> {
     /// Logs and applies a record that the reply does not depend on.
     fn commit_soft(&mut self, record: &Record<'_>) {
         let Core { state, log } = &mut *self.guard;
-        let lsn = log.append(record.len_max(), |out| record.put(out));
+        let lsn = log.append(record.len_max(), |out, _| record.put(out));
         state
             .apply(record, lsn, log)
             .expect("a record of our own making fits the state");

@@ -271,12 +271,15 @@ impl Batch<'_> {
             .stream(slot)
             .expect("the slot was just found");
         let starts_node = opens_node || stream.index.must_start_node(reach, entries_max);
-        let head = NewEntry {
-            stream: number,
-            id,
-            starts_node,
-        };
-        let lsn = log.append(len_max, |out| put(out, head));
+        let lsn = log.append(len_max, |out, lsn| {
+            let head = NewEntry {
+                lsn,
+                stream: number,
+                id,
+                starts_node,
+            };
+            put(out, head);
+        });
         let change = StreamChange::EntryAdded { id, starts_node };
         let record = Record::Stream {
             stream: number,

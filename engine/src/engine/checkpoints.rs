@@ -13,6 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{CheckpointReport, CheckpointStatus, Shared};
 use crate::checkpoint::{self, Kept, Writer};
 use crate::error::io_error;
+use crate::format::checkpoint::Header;
 use crate::snapshot::CheckpointCursor;
 use crate::{Error, Lsn, Result};
 
@@ -129,7 +130,8 @@ impl Shared {
 
     fn take(&self, begin: Lsn) -> Result<Kept> {
         let dir = self.parts.checkpoint_dir();
-        let mut writer = Writer::create(&*self.parts.storage, &dir, begin)?;
+        let store = self.parts.prepare.store();
+        let mut writer = Writer::create(&*self.parts.storage, &dir, Header { begin, store })?;
         let taken = self.take_slices(&mut writer).and_then(|end| {
             self.commit_all()?;
             writer.finish(end, self.parts.clock.now_ms())

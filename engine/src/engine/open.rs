@@ -1,5 +1,6 @@
 //! Opening a directory: lock, newest checkpoint, log behind it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,7 +90,13 @@ impl Parts {
             unknown_files: self.unknown_files()?,
             ..RecoveryReport::default()
         };
-        let checkpoints = checkpoint::find(&*self.storage, &self.checkpoint_dir())?;
+        let (log_dir, checkpoint_dir) = (self.dir.join(LOG), self.checkpoint_dir());
+        let listing = recovery::list(&*self.storage, &log_dir, &self.prepare)?;
+        let mut stores = listing.stores();
+        stores.extend(checkpoint::stores(&*self.storage, &checkpoint_dir)?);
+        let store = most_common(&stores).unwrap_or_else(|| self.new_store());
+        self.prepare.belong_to(store);
+        let checkpoints = checkpoint::find(&*self.storage, &checkpoint_dir, store)?;
         report.unknown_files.extend(checkpoints.unknown);
         report.damaged_checkpoints = checkpoints.damaged;
         let newest = checkpoints.newest.as_ref().map(|(kept, _)| kept.report);
@@ -102,8 +109,7 @@ impl Parts {
         };
         let used = newest.map_or(0, |newest| newest.bytes);
         self.prepare.keep_room(Some(checkpoints.room), used);
-        let log_dir = self.dir.join(LOG);
-        let mut found = recovery::recover(&*self.storage, &log_dir, &self.prepare, known)?;
+        let mut found = recovery::recover(&*self.storage, listing, &self.prepare, known)?;
         report.torn_bytes = found.torn_bytes;
         report.unknown_files.append(&mut found.unknown_files);
         report.losses.append(&mut found.losses);
@@ -113,9 +119,13 @@ impl Parts {
         if let Some((newest, bytes)) = checkpoints.newest {
             restore(&mut core, &newest.path, &bytes)?;
             kept.insert(0, newest);
+            self.check_homes(&core.log, &mut report)?;
         }
         self.replay(&mut core, &found.runs, &mut report)?;
         core.state.finish_recovery(&core.log)?;
+        if self.options.threads == Threads::Inline {
+            self.prepare.prime();
+        }
         if found.is_cut {
             core.log.void_transaction();
         }
@@ -124,15 +134,17 @@ impl Parts {
         Ok((core, Found { kept, report }))
     }
 
+    /// The number of a data directory that is new.
+    fn new_store(&self) -> u32 {
+        (self.storage.random() & 0xffff_ffff) as u32
+    }
+
     /// The head of the recovered log, and the state before its first record.
     fn core_at(&self, found: &mut recovery::Recovered) -> Core {
         let segments = std::mem::take(&mut found.segments);
         let active = Arc::clone(segments.last().expect("a log has an active segment"));
         self.prepare
             .restart(&active, found.next.take(), found.has_reserve);
-        if self.options.threads == Threads::Inline {
-            self.prepare.prime();
-        }
         self.progress.restart(found.end);
         let prepare = Arc::clone(&self.prepare);
         let progress = Arc::clone(&self.progress);
@@ -184,6 +196,22 @@ impl Parts {
         Ok(())
     }
 
+    /// A segment that the checkpoint's entries lie in may be missing where no replay looks.
+    fn check_homes(&self, log: &Log, report: &mut RecoveryReport) -> Result<()> {
+        match (log.check_homes(), self.options.recovery) {
+            (Err(Error::Corrupt { path, offset, what }), Recovery::Salvage) => {
+                report.losses.push(Loss {
+                    path,
+                    offset,
+                    len: 0,
+                    what,
+                });
+                Ok(())
+            }
+            (checked, _) => checked,
+        }
+    }
+
     fn unknown_files(&self) -> Result<Vec<PathBuf>> {
         let entries = self
             .storage
@@ -193,6 +221,16 @@ impl Parts {
         let unknown = entries.iter().filter(|entry| !is_known(&entry.name));
         Ok(unknown.map(|entry| self.dir.join(&entry.name)).collect())
     }
+}
+
+/// What most of them are; of several, the first.
+fn most_common(stores: &[u32]) -> Option<u32> {
+    let mut counts = HashMap::new();
+    for store in stores {
+        *counts.entry(store).or_insert(0_usize) += 1;
+    }
+    let most = counts.values().copied().max()?;
+    stores.iter().copied().find(|store| counts[store] == most)
 }
 
 fn restore(core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {

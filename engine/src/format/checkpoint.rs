@@ -1,7 +1,7 @@
 //! The checkpoint: a checksummed, versioned envelope around sections.
 //!
 //! ```text
-//!  header   | magic [8] | version u32 | zeros u32 | begin LSN u64 | zeros u32 | crc u32 |
+//!  header   | magic [8] | version u32 | zeros u32 | begin LSN u64 | store u32 | crc u32 |
 //!  section  | len u32 | crc u32 | bytes ... |                       any number of them
 //!  trailer  | zero u32 | crc u32 | end LSN u64 | file len u64 | finished ms u64 | magic [8] |
 //! ```
@@ -27,19 +27,29 @@ pub(crate) const VERSION: u32 = 1;
 /// Longest section in bytes.
 pub(crate) const SECTION_LEN_MAX: usize = 1 << 30;
 
-/// The header of a checkpoint from which replay starts at `begin`.
-pub(crate) fn header(begin: Lsn) -> [u8; HEADER_LEN] {
+/// What a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Replay starts here.
+    pub(crate) begin: Lsn,
+    /// Number of the data directory, as in the headers of its segments.
+    pub(crate) store: u32,
+}
+
+/// The bytes of a header.
+pub(crate) fn header(header: Header) -> [u8; HEADER_LEN] {
     let mut bytes = [0; HEADER_LEN];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[16..24].copy_from_slice(&begin.0.to_le_bytes());
+    bytes[16..24].copy_from_slice(&header.begin.0.to_le_bytes());
+    bytes[24..28].copy_from_slice(&header.store.to_le_bytes());
     let crc = crc32fast::hash(&bytes[..28]);
     bytes[28..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-/// Where replay starts; an error says what is wrong with the header.
-pub(crate) fn decode_header(bytes: &[u8]) -> Result<Lsn, &'static str> {
+/// Reads a header; an error says what is wrong with it.
+pub(crate) fn decode_header(bytes: &[u8]) -> Result<Header, &'static str> {
     let bytes = bytes.get(..HEADER_LEN).ok_or("a checkpoint is cut")?;
     if bytes[..8] != MAGIC {
         return Err("expected the magic of a checkpoint");
@@ -50,7 +60,10 @@ pub(crate) fn decode_header(bytes: &[u8]) -> Result<Lsn, &'static str> {
     if u32_at(bytes, 8) != VERSION {
         return Err("a checkpoint of a version that this release does not know");
     }
-    Ok(Lsn(u64_at(bytes, 16)))
+    Ok(Header {
+        begin: Lsn(u64_at(bytes, 16)),
+        store: u32_at(bytes, 24),
+    })
 }
 
 /// What precedes the bytes of section number `index`.
@@ -91,7 +104,8 @@ impl Trailer {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+    /// Reads a trailer; an error says what is wrong with it.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
         if bytes.len() != TRAILER_LEN || bytes[32..] != END_MAGIC {
             return Err("expected the end of a checkpoint");
         }

@@ -3,8 +3,8 @@
 //! ```text
 //!  0 kind u8 = 1
 //!  1 flags u8            bit 0: the entry starts a logical node
-//!  2 head check u16      low half of the CRC-32 of kind, flags and 8..body
-//!  4 crc u32             CRC-32 of kind, flags and all from 8 on
+//!  2 head check u16      low half of the CRC-32 of LSN, kind, flags and 8..body
+//!  4 crc u32             CRC-32 of LSN, kind, flags and all from 8 on
 //!  8 ms u64
 //! 16 seq u64
 //! 24 stream varint
@@ -13,11 +13,13 @@
 //! ```
 //!
 //! Frames are verified in recovery only; an entry carries its own checksum, which is verified on
-//! every read, so that bytes that rot on disk become an error and never a wrong answer. A search by
-//! ID looks at heads only, whatever the size of the bodies: the head check covers those.
+//! every read, so that bytes that rot on disk become an error and never a wrong answer. It is
+//! salted with the place of the entry: one that a disk wrote to a wrong place does not verify. A
+//! search by ID looks at heads only, whatever the size of the bodies: the head check covers those.
 
 use super::codec::take_bytes;
 use super::varint;
+use crate::Lsn;
 use crate::id::EntryId;
 
 /// The first byte of the record.
@@ -81,7 +83,7 @@ pub(crate) fn put(out: &mut Vec<u8>, head: NewEntry, body_len: usize, fields: &[
         out.extend_from_slice(field);
     }
     debug_assert_eq!(out.len() - body_at, body_len, "the length was announced");
-    seal(out, start, body_at);
+    seal(&mut out[start..], head.lsn, body_at - start);
 }
 
 /// Appends an entry whose body is encoded already.
@@ -89,12 +91,14 @@ pub(crate) fn put_encoded(out: &mut Vec<u8>, head: NewEntry, body: &[u8]) {
     let start = put_head(out, head, body.len());
     let body_at = out.len();
     out.extend_from_slice(body);
-    seal(out, start, body_at);
+    seal(&mut out[start..], head.lsn, body_at - start);
 }
 
 /// What a new entry's head says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEntry {
+    /// Where it lies.
+    pub(crate) lsn: Lsn,
     pub(crate) stream: u64,
     pub(crate) id: EntryId,
     pub(crate) starts_node: bool,
@@ -117,23 +121,28 @@ fn put_head(out: &mut Vec<u8>, head: NewEntry, body_len: usize) -> usize {
     start
 }
 
-fn seal(out: &mut [u8], start: usize, body_at: usize) {
-    let record = &mut out[start..];
-    let (check, crc) = checksums(record, body_at - start);
+fn seal(record: &mut [u8], lsn: Lsn, body_at: usize) {
+    let (check, crc) = checksums(record, lsn, body_at);
     record[CHECK_AT..CRC_AT].copy_from_slice(&check.to_le_bytes());
     record[CRC_AT..MS_AT].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn head_hasher(record: &[u8], body_at: usize) -> crc32fast::Hasher {
-    // Kind and flags go in as the initial value: one call less than hashing two bytes.
+fn head_hasher(record: &[u8], lsn: Lsn, body_at: usize) -> crc32fast::Hasher {
+    // Kind, flags and place go in as the initial value: less work than hashing ten bytes.
     let initial = u32::from_le_bytes([record[0], record[1], 0x5a, 0xa5]);
-    let mut hasher = crc32fast::Hasher::new_with_initial(initial);
+    let mut hasher = crc32fast::Hasher::new_with_initial(initial ^ mixed(lsn));
     hasher.update(&record[MS_AT..body_at]);
     hasher
 }
 
-fn checksums(record: &[u8], body_at: usize) -> (u16, u32) {
-    let mut hasher = head_hasher(record, body_at);
+/// Differs from place to place in all of its bits.
+fn mixed(lsn: Lsn) -> u32 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    (lsn.0.wrapping_mul(ODD) >> 32 & 0xffff_ffff) as u32
+}
+
+fn checksums(record: &[u8], lsn: Lsn, body_at: usize) -> (u16, u32) {
+    let mut hasher = head_hasher(record, lsn, body_at);
     let check = low_half(hasher.clone().finalize());
     hasher.update(&record[body_at..]);
     (check, hasher.finalize())
@@ -144,24 +153,27 @@ fn low_half(crc: u32) -> u16 {
     u16::from_le_bytes([low, high])
 }
 
-/// Reads the head of the entry at the front of `bytes`; `None` if it is not one, or damaged.
-pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
+/// Reads the head of the entry at the front of `bytes`, which lie at `lsn`; `None` if it is not
+/// one, or damaged.
+pub(crate) fn head(bytes: &[u8], lsn: Lsn) -> Option<Head> {
     let head = unverified_head(bytes)?;
     let check = u16::from_le_bytes([bytes[CHECK_AT], bytes[CHECK_AT + 1]]);
-    (low_half(head_hasher(bytes, head.body_at).finalize()) == check).then_some(head)
+    (low_half(head_hasher(bytes, lsn, head.body_at).finalize()) == check).then_some(head)
 }
 
-/// Reads the entry at the front of `bytes`; `None` if it is not one, or damaged.
-pub(crate) fn entry(bytes: &[u8]) -> Option<Entry<'_>> {
+/// Reads the entry at the front of `bytes`, which lie at `lsn`; `None` if it is not one, or
+/// damaged.
+pub(crate) fn entry(bytes: &[u8], lsn: Lsn) -> Option<Entry<'_>> {
     let head = unverified_head(bytes)?;
     let record = &bytes[..head.record_len()];
     let crc = u32::from_le_bytes(record[CRC_AT..MS_AT].try_into().ok()?);
-    let (_, found) = checksums(record, head.body_at);
+    let (_, found) = checksums(record, lsn, head.body_at);
     let body = &record[head.body_at..];
     (found == crc && is_well_formed(body)).then_some(Entry { id: head.id, body })
 }
 
-fn unverified_head(bytes: &[u8]) -> Option<Head> {
+/// Like [`head`], for bytes that something else vouches for.
+pub(crate) fn unverified_head(bytes: &[u8]) -> Option<Head> {
     let (fixed, mut rest) = bytes.split_at_checked(STREAM_AT)?;
     if fixed[0] != KIND || fixed[1] & !FLAG_STARTS_NODE != 0 {
         return None;
@@ -197,10 +209,13 @@ fn is_well_formed(mut body: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const LSN: Lsn = Lsn(4096);
+
     fn sample() -> Vec<u8> {
         let fields: [&[u8]; 4] = [b"user", b"jake", b"empty", b""];
         let mut out = vec![0xee; 3];
         let head = NewEntry {
+            lsn: LSN,
             stream: 300,
             id: EntryId::new(7, 9),
             starts_node: true,
@@ -212,16 +227,17 @@ mod tests {
     #[test]
     fn an_entry_survives_encoding() {
         let bytes = sample();
-        let head = head(&bytes).unwrap();
+        let head = head(&bytes, LSN).unwrap();
         assert_eq!(
             (head.stream, head.id, head.starts_node),
             (300, EntryId::new(7, 9), true)
         );
         assert_eq!(head.record_len(), bytes.len());
         assert!(bytes.len() <= record_len_max(head.body_len));
-        let entry = entry(&bytes).unwrap();
+        let entry = entry(&bytes, LSN).unwrap();
         let mut copy = Vec::new();
         let new = NewEntry {
+            lsn: LSN,
             stream: 300,
             id: entry.id,
             starts_node: true,
@@ -239,23 +255,33 @@ mod tests {
                 bad[at] ^= 1 << bit;
                 // A change of the check itself is seen by who reads the head only.
                 if (CHECK_AT..CRC_AT).contains(&at) {
-                    assert!(head(&bad).is_none());
+                    assert!(head(&bad, LSN).is_none());
                 } else {
-                    assert!(entry(&bad).is_none(), "byte {at} bit {bit}");
+                    assert!(entry(&bad, LSN).is_none(), "byte {at} bit {bit}");
                 }
                 if !(CRC_AT..MS_AT).contains(&at) && at < STREAM_AT + 3 {
-                    assert!(head(&bad).is_none(), "byte {at} bit {bit}");
+                    assert!(head(&bad, LSN).is_none(), "byte {at} bit {bit}");
                 }
             }
         }
     }
 
     #[test]
+    fn an_entry_verifies_in_its_own_place_only() {
+        let bytes = sample();
+        for lsn in [0, 1, 4095, 4097, 8192, 1 << 32, 4096 << 32, u64::MAX] {
+            assert!(entry(&bytes, Lsn(lsn)).is_none());
+            assert!(head(&bytes, Lsn(lsn)).is_none());
+        }
+        assert!(entry(&bytes, LSN).is_some());
+    }
+
+    #[test]
     fn cut_and_zero_bytes_are_refused() {
         let good = sample();
         for len in 0..good.len() {
-            assert!(entry(&good[..len]).is_none());
+            assert!(entry(&good[..len], LSN).is_none());
         }
-        assert!(entry(&[0; 256]).is_none() && head(&[0; 256]).is_none());
+        assert!(entry(&[0; 256], LSN).is_none() && head(&[0; 256], LSN).is_none());
     }
 }

@@ -1,8 +1,9 @@
 //! The header of a log segment: its place in the log and its identity.
 //!
 //! ```text
-//!  0          8             12           16          24        32             40       60
-//!  | magic [8] | version u32 | header u32 | first LSN | len u64 | identity u64 | 0 [20] | crc |
+//!  0         8        12       16      24    32        40      44       60
+//!  | magic    | version | header | first | len | identity | store | 0 [16] | crc |
+//!  | [8]      | u32     | u32    | LSN   | u64 | u64      | u32   |        | u32 |
 //! ```
 //!
 //! The header has a block of the disk for itself: once made durable it is never written again, so
@@ -29,10 +30,13 @@ pub(crate) const FIRST_AT: usize = 16;
 pub(crate) const LEN_AT: usize = 24;
 /// Offset of the identity.
 pub(crate) const IDENTITY_AT: usize = 32;
+/// Offset of the number of the data directory.
+pub(crate) const STORE_AT: usize = 40;
 /// Offset of the checksum of all before it.
 pub(crate) const CRC_AT: usize = 60;
 
 const _: () = assert!(CRC_AT + 4 == FIELDS_LEN && FIELDS_LEN <= HEADER_LEN);
+const _: () = assert!(IDENTITY_AT + 8 == STORE_AT && STORE_AT + 4 <= CRC_AT);
 const _: () = assert!(SEGMENT_SIZE_MIN > HEADER_LEN as u64);
 
 /// What a header says.
@@ -44,6 +48,8 @@ pub(crate) struct Header {
     pub(crate) len: u64,
     /// Random number that salts the checksums of the frames.
     pub(crate) identity: u64,
+    /// Random number of the data directory, the same in all of its files.
+    pub(crate) store: u32,
 }
 
 impl Header {
@@ -56,7 +62,8 @@ impl Header {
         bytes[HEADER_LEN_AT..FIRST_AT].copy_from_slice(&header_len.to_le_bytes());
         bytes[FIRST_AT..LEN_AT].copy_from_slice(&self.first.0.to_le_bytes());
         bytes[LEN_AT..IDENTITY_AT].copy_from_slice(&self.len.to_le_bytes());
-        bytes[IDENTITY_AT..IDENTITY_AT + 8].copy_from_slice(&self.identity.to_le_bytes());
+        bytes[IDENTITY_AT..STORE_AT].copy_from_slice(&self.identity.to_le_bytes());
+        bytes[STORE_AT..STORE_AT + 4].copy_from_slice(&self.store.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -80,6 +87,7 @@ impl Header {
             first: Lsn(u64_at(bytes, FIRST_AT)),
             len: u64_at(bytes, LEN_AT),
             identity: u64_at(bytes, IDENTITY_AT),
+            store: u32_at(bytes, STORE_AT),
         };
         if !(SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&header.len)
             || header.first.0.checked_add(header.len).is_none()
@@ -108,6 +116,7 @@ mod tests {
             first: Lsn(1 << 40),
             len: 64 << 20,
             identity: 0xfeed,
+            store: 0xbead,
         };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Ok(header));

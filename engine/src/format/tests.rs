@@ -7,6 +7,7 @@ use crate::{EntryId, Lsn, limits};
 const DOC: &str = include_str!("../../../docs/format.md");
 
 const IDENTITY: u64 = 0x0123_4567_89AB_CDEF;
+const STORE: u32 = 0x5EED_5EED;
 const FIELDS: [&[u8]; 4] = [b"user-id", b"jake", b"tx-amount", b"1000"];
 
 /// The rows of all tables, as trimmed cells.
@@ -68,7 +69,9 @@ fn the_constants_of_the_page_are_those_of_the_code() {
 #[test]
 fn the_offsets_of_the_page_are_those_of_the_code() {
     use frame::{FLAGS_AT, HEADER_LEN, LAG_AT, MAGIC_AT, PAYLOAD_LEN_AT, ZERO_AT};
-    use segment::{CRC_AT, FIELDS_LEN, FIRST_AT, HEADER_LEN_AT, IDENTITY_AT, LEN_AT, VERSION_AT};
+    use segment::{
+        CRC_AT, FIELDS_LEN, FIRST_AT, HEADER_LEN_AT, IDENTITY_AT, LEN_AT, STORE_AT, VERSION_AT,
+    };
     let offsets = |title: &str| -> Vec<usize> {
         let section = DOC.split(title).nth(1).unwrap();
         let lines = section
@@ -87,7 +90,8 @@ fn the_offsets_of_the_page_are_those_of_the_code() {
             FIRST_AT,
             LEN_AT,
             IDENTITY_AT,
-            IDENTITY_AT + 8,
+            STORE_AT,
+            STORE_AT + 4,
             CRC_AT
         ]
         .into_iter()
@@ -124,6 +128,7 @@ fn example() -> (Vec<u8>, Vec<u8>) {
         first: Lsn(0),
         len: limits::SEGMENT_SIZE_DEFAULT,
         identity: IDENTITY,
+        store: STORE,
     };
     let mut bytes = vec![0; frame::HEADER_LEN];
     let created = StreamChange::Created { db: 0, key: b"tx" };
@@ -133,6 +138,7 @@ fn example() -> (Vec<u8>, Vec<u8>) {
     }
     .put(&mut bytes);
     let head = entry::NewEntry {
+        lsn: Lsn((segment::HEADER_LEN + bytes.len()) as u64),
         stream: 0,
         id: EntryId::new(1_700_000_000_000, 0),
         starts_node: true,
@@ -192,7 +198,8 @@ fn the_dump_of_the_page_is_what_is_written_and_it_decodes() {
             ..
         })
     ));
-    let entry = entry::entry(payload).unwrap();
+    let lsn = lsn.plus((frame::HEADER_LEN + found.payload.len() - payload.len()) as u64);
+    let entry = entry::entry(payload, lsn).unwrap();
     assert_eq!(entry.id, EntryId::new(1_700_000_000_000, 0));
     assert_eq!(entry.body.len(), entry::body_len(&FIELDS));
 }

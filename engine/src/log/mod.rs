@@ -124,9 +124,10 @@ impl Log {
     }
 
     /// Appends a record of at most `len_max` bytes to the open transaction, which it opens if there
-    /// is none; the LSN of the record's first byte. Infallible after [`Log::admit`].
+    /// is none; the LSN of the record's first byte, which `encode` is told as well. Infallible
+    /// after [`Log::admit`].
     #[inline]
-    pub(crate) fn append(&mut self, len_max: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Lsn {
+    pub(crate) fn append(&mut self, len_max: usize, encode: impl FnOnce(&mut Vec<u8>, Lsn)) -> Lsn {
         let payload = self
             .open_frame
             .map_or(0, |start| self.buffer.bytes.len() - start);
@@ -135,12 +136,13 @@ impl Log {
         }
         let start = self.open_frame.unwrap_or_else(|| self.begin_frame());
         let at = self.buffer.bytes.len();
-        encode(&mut self.buffer.bytes);
+        let lsn = self.end.plus((at - start) as u64);
+        encode(&mut self.buffer.bytes, lsn);
         debug_assert!(
             self.buffer.bytes.len() - at <= len_max,
             "len_max is a bound"
         );
-        self.end.plus((at - start) as u64)
+        lsn
     }
 
     fn begin_frame(&mut self) -> usize {
@@ -257,10 +259,19 @@ impl Log {
     fn missing(&self, lsn: Lsn) -> Error {
         let active = self.segments.active();
         Error::Corrupt {
-            path: active.path().with_file_name(segment::name(lsn)),
+            path: active
+                .path()
+                .with_file_name(segment::name(self.segments.home_of(lsn))),
             offset: 0,
             what: "the log segment that holds this position is missing",
         }
+    }
+
+    /// Whether all segments that live entries lie in are there.
+    pub(crate) fn check_homes(&self) -> Result<()> {
+        self.segments
+            .missing()
+            .map_or(Ok(()), |lsn| Err(self.missing(lsn)))
     }
 
     /// An entry lives at `lsn`: its segment must stay.

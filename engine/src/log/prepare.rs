@@ -16,7 +16,7 @@ mod maker;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -103,6 +103,7 @@ impl Prepare {
                 storage,
                 dir,
                 room_dir,
+                store: AtomicU32::new(0),
             },
             segment_size,
             wanted: Mutex::default(),
@@ -110,6 +111,22 @@ impl Prepare {
             reserve_holds: AtomicBool::new(true),
             is_full: AtomicBool::new(false),
         }
+    }
+
+    /// All that is made from now on bears the number of this data directory.
+    pub(crate) fn belong_to(&self, store: u32) {
+        self.maker.store.store(store, Ordering::Relaxed);
+    }
+
+    /// The number of the data directory.
+    pub(crate) fn store(&self) -> u32 {
+        self.maker.store.load(Ordering::Relaxed)
+    }
+
+    /// Whether a reserve of `len` bytes can become a segment: the size of segments may have been
+    /// raised since it was made.
+    pub(crate) fn is_reserve(&self, len: u64) -> bool {
+        len >= self.segment_size
     }
 
     /// Starts over behind `active`; `next` and the reserve are what was found on disk.

@@ -45,6 +45,16 @@ pub(crate) struct Recovered {
     pub(crate) losses: Vec<Loss>,
 }
 
+/// The files of a log, before their frames are read.
+pub(crate) struct Listing {
+    dir: PathBuf,
+    segments: Vec<Arc<Segment>>,
+    /// Segments that cannot be opened, and how long they are.
+    damaged: Vec<(Error, u64)>,
+    has_reserve: bool,
+    unknown_files: Vec<PathBuf>,
+}
+
 /// What is known before the log is read.
 #[derive(Clone, Copy)]
 pub(crate) struct Known {
@@ -56,14 +66,60 @@ pub(crate) struct Known {
     pub(crate) mode: Recovery,
 }
 
-/// Opens the log in `dir`, and mends its tail.
+/// Lists the log in `dir`, and removes what was not finished.
+pub(crate) fn list(storage: &dyn Storage, dir: &Path, prepare: &Prepare) -> Result<Listing> {
+    let mut listing = Listing {
+        dir: dir.to_owned(),
+        segments: Vec::new(),
+        damaged: Vec::new(),
+        has_reserve: false,
+        unknown_files: Vec::new(),
+    };
+    let entries = storage
+        .list(dir)
+        .map_err(|error| io_error("list", dir, error))?;
+    for entry in entries {
+        let path = dir.join(&entry.name);
+        let unfinished = entry.name.strip_suffix(UNFINISHED);
+        if segment::parse_name(&entry.name).is_some() && !entry.is_dir {
+            match Segment::open(storage, &path) {
+                Ok(segment) => listing.segments.push(Arc::new(segment)),
+                Err(error @ Error::Corrupt { .. }) => listing.damaged.push((error, entry.len)),
+                Err(error) => return Err(error),
+            }
+        } else if entry.name == RESERVE && !entry.is_dir {
+            listing.has_reserve = prepare.is_reserve(entry.len);
+        } else if unfinished
+            .is_some_and(|name| name == RESERVE || segment::parse_name(name).is_some())
+        {
+            storage
+                .unlink(&path)
+                .map_err(|error| io_error("unlink", &path, error))?;
+        } else {
+            listing.unknown_files.push(path);
+        }
+    }
+    Ok(listing)
+}
+
+impl Listing {
+    /// The numbers of the data directories that the segments were made in.
+    pub(crate) fn stores(&self) -> Vec<u32> {
+        self.segments
+            .iter()
+            .map(|segment| segment.store())
+            .collect()
+    }
+}
+
+/// Opens the log, and mends its tail.
 pub(crate) fn recover(
     storage: &dyn Storage,
-    dir: &Path,
+    listing: Listing,
     prepare: &Prepare,
     known: Known,
 ) -> Result<Recovered> {
-    let mut recovery = Reading::list(storage, dir, known)?;
+    let mut recovery = Reading::new(listing, prepare.store(), known)?;
     recovery.check_order()?;
     if recovery.segments.is_empty() {
         return recovery.begin(prepare);
@@ -87,19 +143,20 @@ struct Reading {
 }
 
 impl Reading {
-    fn list(storage: &dyn Storage, dir: &Path, known: Known) -> Result<Self> {
+    /// Takes the segments of data directory number `store`; what else there is, is damage.
+    fn new(listing: Listing, store: u32, known: Known) -> Result<Self> {
         let mut reading = Self {
             known,
-            dir: dir.to_owned(),
+            dir: listing.dir,
             found: Recovered {
                 segments: Vec::new(),
                 next: None,
-                has_reserve: false,
+                has_reserve: listing.has_reserve,
                 end: Lsn::ZERO,
                 is_cut: false,
                 runs: Vec::new(),
                 torn_bytes: 0,
-                unknown_files: Vec::new(),
+                unknown_files: listing.unknown_files,
                 losses: Vec::new(),
             },
             segments: Vec::new(),
@@ -107,36 +164,22 @@ impl Reading {
             durable: known.durable,
             is_end_damaged: false,
         };
-        let entries = storage
-            .list(dir)
-            .map_err(|error| io_error("list", dir, error))?;
-        for entry in entries {
-            let path = dir.join(&entry.name);
-            let unfinished = entry.name.strip_suffix(UNFINISHED);
-            if segment::parse_name(&entry.name).is_some() && !entry.is_dir {
-                reading.open(storage, &path, entry.len)?;
-            } else if entry.name == RESERVE && !entry.is_dir {
-                reading.found.has_reserve = true;
-            } else if unfinished
-                .is_some_and(|name| name == RESERVE || segment::parse_name(name).is_some())
-            {
-                storage
-                    .unlink(&path)
-                    .map_err(|error| io_error("unlink", &path, error))?;
-            } else {
-                reading.found.unknown_files.push(path);
+        for (error, len) in listing.damaged {
+            reading.lose(error, len)?;
+        }
+        for segment in listing.segments {
+            if segment.store() == store {
+                reading.segments.push(segment);
+                continue;
             }
+            let error = Error::Corrupt {
+                path: segment.path().to_owned(),
+                offset: 0,
+                what: "a log segment of another data directory",
+            };
+            reading.lose(error, segment.len())?;
         }
         Ok(reading)
-    }
-
-    fn open(&mut self, storage: &dyn Storage, path: &Path, len: u64) -> Result<()> {
-        match Segment::open(storage, path) {
-            Ok(segment) => self.segments.push(Arc::new(segment)),
-            Err(error @ Error::Corrupt { .. }) => self.lose(error, len)?,
-            Err(error) => return Err(error),
-        }
-        Ok(())
     }
 
     /// Names damage: an error, or a loss of `len` bytes if the rest is to be served.

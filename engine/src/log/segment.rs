@@ -51,7 +51,11 @@ impl Segment {
         }
         let size = file.size().map_err(|error| io_error("stat", path, error))?;
         if size < header.len {
-            return Err(corrupt("a log segment is shorter than its header says"));
+            return Err(Error::Corrupt {
+                path: path.to_owned(),
+                offset: size,
+                what: "a log segment is shorter than its header says",
+            });
         }
         Self::new(path.to_owned(), header, file)
     }
@@ -101,6 +105,11 @@ impl Segment {
     /// Bytes of log that the file covers.
     pub(crate) fn len(&self) -> u64 {
         self.header.len
+    }
+
+    /// Number of the data directory that it was made in.
+    pub(crate) fn store(&self) -> u32 {
+        self.header.store
     }
 
     pub(crate) fn identity(&self) -> u64 {

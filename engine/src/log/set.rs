@@ -12,6 +12,8 @@ use crate::Lsn;
 #[derive(Debug)]
 pub(crate) struct SegmentSet {
     held: Vec<Held>,
+    /// The first live entry that lies in none of them.
+    homeless: Option<Lsn>,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,10 @@ impl SegmentSet {
                 died_at: Lsn::ZERO,
             })
             .collect();
-        Self { held }
+        Self {
+            held,
+            homeless: None,
+        }
     }
 
     pub(crate) fn active(&self) -> &Arc<Segment> {
@@ -90,8 +95,29 @@ impl SegmentSet {
             }
             if let Some(index) = index {
                 count(&mut self.held[index]);
+            } else {
+                self.homeless = self.homeless.or(Some(lsn));
             }
         }
+    }
+
+    /// Where a segment is missing that live entries lie in: its first LSN, unless segments were of
+    /// different lengths.
+    pub(crate) fn missing(&self) -> Option<Lsn> {
+        self.homeless.map(|lsn| self.home_of(lsn))
+    }
+
+    /// Where the segment begins, or began, that covers `lsn`.
+    pub(crate) fn home_of(&self, lsn: Lsn) -> Lsn {
+        let before = self
+            .held
+            .partition_point(|held| held.segment.first_lsn() <= lsn);
+        let (from, len) = match before.checked_sub(1).map(|index| &self.held[index].segment) {
+            Some(segment) if segment.covers(lsn) => return segment.first_lsn(),
+            Some(segment) => (segment.end_lsn(), segment.len()),
+            None => (Lsn::ZERO, self.held[0].segment.len()),
+        };
+        from.plus(lsn.since(from) / len * len)
     }
 
     /// Nothing that is dead now may be unlinked before checkpoints lie behind `lsn`.

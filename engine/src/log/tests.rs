@@ -49,7 +49,8 @@ impl Journal {
             has_checkpoint: begin > Lsn::ZERO,
             mode,
         };
-        let found = recovery::recover(&*storage, Path::new(DIR), &prepare, known)?;
+        let listing = recovery::list(&*storage, Path::new(DIR), &prepare)?;
+        let found = recovery::recover(&*storage, listing, &prepare, known)?;
         let active = found.segments.last().unwrap();
         prepare.restart(active, found.next.clone(), found.has_reserve);
         prepare.prime();
@@ -86,7 +87,7 @@ impl Journal {
         let mut log = self.log.lock();
         for record in records {
             log.admit(record.len(), Growth::Grows)?;
-            log.append(record.len(), |out| out.extend_from_slice(record));
+            log.append(record.len(), |out, _| out.extend_from_slice(record));
         }
         Ok(log.end_frame())
     }
@@ -127,7 +128,7 @@ fn what_was_appended_is_read_from_buffer_flight_and_segment() {
     let journal = Journal::open(&storage).unwrap();
     let mut log = journal.log.lock();
     log.admit(5, Growth::Grows).unwrap();
-    let lsn = log.append(5, |out| out.extend_from_slice(b"hello"));
+    let lsn = log.append(5, |out, _| out.extend_from_slice(b"hello"));
     assert_eq!(&log.bytes_at(lsn).unwrap()[..5], b"hello");
     log.end_frame();
     let flight = log.gather(None).unwrap();
@@ -496,7 +497,7 @@ fn a_full_disk_refuses_growth_and_lets_the_rest_go_on() {
         if log.admit(500, Growth::Shrinks).is_err() {
             break;
         }
-        log.append(500, |out| out.extend_from_slice(&record(1000, 500)));
+        log.append(500, |out, _| out.extend_from_slice(&record(1000, 500)));
         log.end_frame();
         shrunk += 1;
     }
@@ -517,7 +518,7 @@ fn a_segment_dies_with_its_last_entry_and_goes_when_no_checkpoint_needs_it() {
     for number in 0..30 {
         let mut log = journal.log.lock();
         log.admit(700, Growth::Grows).unwrap();
-        let lsn = log.append(700, |out| out.extend_from_slice(&record(number, 700)));
+        let lsn = log.append(700, |out, _| out.extend_from_slice(&record(number, 700)));
         log.entry_lives(lsn);
         log.end_frame();
         lsns.push(lsn);

@@ -382,7 +382,7 @@ fn lost_name(kind: &str, number: u64, is_free: &dyn Fn(&[u8]) -> bool) -> Vec<u8
 /// The ID of the entry at `lsn`, if it can be read.
 fn readable(lsn: Lsn, log: &Log) -> Option<EntryId> {
     let bytes = log.bytes_at(lsn).ok()?;
-    entry::head(bytes).map(|head| head.id)
+    entry::head(bytes, lsn).map(|head| head.id)
 }
 
 /// How many entries at the head lie before `first`, which a trim left as the first; `0-0` if it

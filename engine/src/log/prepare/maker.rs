@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{RESERVE, UNFINISHED};
 use crate::error::io_error;
@@ -17,6 +18,8 @@ pub(super) struct Maker {
     pub(super) dir: PathBuf,
     /// The directory in which room is kept for a checkpoint.
     pub(super) room_dir: PathBuf,
+    /// Number of the data directory.
+    pub(super) store: AtomicU32,
 }
 
 /// A complete file that has not got its final name.
@@ -64,6 +67,7 @@ impl Maker {
             first,
             len,
             identity: self.storage.random(),
+            store: self.store.load(Ordering::Relaxed),
         };
         let file = self
             .storage
