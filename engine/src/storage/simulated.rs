@@ -14,7 +14,8 @@
 //!
 //! [`SimulatedStorage::fail`] makes the n-th call of a kind fail, [`SimulatedStorage::crash_at`]
 //! ends the world at the n-th call of any kind, [`SimulatedStorage::set_capacity`] fills the disk.
-//! A failed sync leaves its pages clean, as Linux does: a later sync succeeds without them.
+//! A failed sync leaves its pages clean, as Linux does: a later sync succeeds without them, and
+//! they may have reached the disk or not.
 
 mod disk;
 mod handle;
@@ -64,8 +65,10 @@ pub enum Call {
 pub enum Fault {
     /// An error of this kind; nothing is done, except that a failed sync leaves pages clean.
     Error(io::ErrorKind),
-    /// A write of at most this many bytes.
+    /// A write or read of at most this many bytes.
     Short(usize),
+    /// A write that the disk puts at this offset of the file instead, and says nothing.
+    Misdirected(u64),
     /// A panic in the middle of the call.
     Panic,
 }
@@ -197,6 +200,16 @@ impl SimulatedStorage {
         let world = self.world.lock();
         let file = world.disk.find(path).expect("the file exists");
         world.disk.file(file).content()
+    }
+
+    /// Puts a file of these bytes there, durably: one that is cut, or of another directory.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such directory.
+    pub fn put(&self, path: &Path, content: &[u8]) {
+        let put = self.world.lock().disk.put(path, content);
+        put.expect("the directory exists");
     }
 
     /// Damages a file: `bytes` at `offset`, in what is cached and on the disk.

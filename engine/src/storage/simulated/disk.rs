@@ -226,6 +226,15 @@ impl Disk {
         Ok(file)
     }
 
+    /// Puts a file there in both images.
+    pub(super) fn put(&mut self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let (at, file) = (self.place(path)?, self.next_number());
+        self.files.insert(file, File::of(content.to_vec()));
+        self.names.insert(at.clone(), Node::File(file));
+        self.durable_names.insert(at, Node::File(file));
+        Ok(())
+    }
+
     pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let file = self.find(from).ok_or(io::ErrorKind::NotFound)?;
         if self.node(to).is_some() {
@@ -348,6 +357,10 @@ pub(super) struct File {
     len: usize,
     durable: Arc<Vec<u8>>,
     unsynced: Vec<Range<usize>>,
+    /// Writes whose sync failed: clean in the cache, on the disk or not.
+    failed: Vec<Range<usize>>,
+    /// Writes that the disk puts elsewhere, and where.
+    astray: Vec<(usize, Vec<u8>)>,
 }
 
 impl File {
@@ -357,6 +370,8 @@ impl File {
             len: 0,
             durable: Arc::default(),
             unsynced: Vec::new(),
+            failed: Vec::new(),
+            astray: Vec::new(),
         })
     }
 
@@ -368,6 +383,8 @@ impl File {
             len: content.len(),
             durable: Arc::new(content),
             unsynced: Vec::new(),
+            failed: Vec::new(),
+            astray: Vec::new(),
         }
     }
 
@@ -396,6 +413,14 @@ impl File {
         Ok(())
     }
 
+    /// Like [`File::write`], but the disk will put the bytes at `to`.
+    pub(super) fn write_astray(&mut self, at: usize, bytes: &[u8], to: usize) -> io::Result<()> {
+        self.grow((at + bytes.len()).max(to + bytes.len()))?;
+        self.cache.store(at, bytes);
+        self.astray.push((to, bytes.to_vec()));
+        Ok(())
+    }
+
     /// Bytes by which a write up to `end` makes the file longer.
     pub(super) fn growth(&self, end: usize) -> u64 {
         end.saturating_sub(self.len) as u64
@@ -421,6 +446,9 @@ impl File {
         for range in self.unsynced.drain(..) {
             self.cache.load(range.start, &mut durable[range]);
         }
+        for (to, bytes) in self.astray.drain(..) {
+            durable[to..to + bytes.len()].copy_from_slice(&bytes);
+        }
     }
 
     /// The same with a cache of its own.
@@ -433,22 +461,17 @@ impl File {
         }
     }
 
-    /// A failed sync: the pages are clean now, and the disk does not have them.
+    /// A failed sync: the pages are clean now, and the disk may have them or not.
     pub(super) fn fail_sync(&mut self) {
-        self.unsynced.clear();
+        self.failed.append(&mut self.unsynced);
     }
 
     /// Clean pages are forgotten: what is read next is what the disk has.
     pub(super) fn drop_cache(&self) {
-        let mut content = self.content();
-        let mut clean = vec![true; content.len()];
+        let mut content = self.durable.to_vec();
+        content.resize(self.len, 0);
         for range in &self.unsynced {
-            clean[range.clone()].fill(false);
-        }
-        for (at, byte) in content.iter_mut().enumerate() {
-            if clean[at] {
-                *byte = self.durable.get(at).copied().unwrap_or(0);
-            }
+            self.cache.load(range.start, &mut content[range.clone()]);
         }
         self.cache.store(0, &content);
     }
@@ -481,7 +504,8 @@ impl File {
         }
         for sector in 0..left.len().div_ceil(SECTOR) {
             let sector = sector * SECTOR..left.len().min((sector + 1) * SECTOR);
-            let writes = self.unsynced.iter().filter_map(|range| {
+            let writes = self.failed.iter().chain(&self.unsynced);
+            let writes = writes.filter_map(|range| {
                 let range = range.start.max(sector.start)..range.end.min(sector.end);
                 (!range.is_empty()).then_some(range)
             });

@@ -45,20 +45,30 @@ impl StorageFile for Handle {
         if growth > 0 {
             world.disk.admit(growth)?;
         }
-        world.disk.file_mut(self.file).write(offset, bytes)?;
+        let file = world.disk.file_mut(self.file);
+        match fault {
+            Some(Fault::Misdirected(to)) => file.write_astray(offset, bytes, to_usize(to)?)?,
+            _ => file.write(offset, bytes)?,
+        }
         world.check()?;
         Ok(bytes.len())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.lock();
-        fail_with(world.meet(Call::Read)?)?;
+        let fault = world.meet(Call::Read)?;
+        fail_with(fault)?;
+        let len = buffer.len();
+        let buffer = match fault {
+            Some(Fault::Short(max)) => &mut buffer[..max.min(len)],
+            _ => buffer,
+        };
         Ok(world.disk.file(self.file).read(to_usize(offset)?, buffer))
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut world = self.world.lock();
-        if let Err(error) = world.meet(Call::Sync).and_then(fail_with) {
+        if let Err(error) = fail_with(world.meet(Call::Sync)?) {
             world.disk.file_mut(self.file).fail_sync();
             return Err(error);
         }

@@ -1,4 +1,7 @@
-//! Names on the simulated disk: what a crash leaves of links and directories.
+//! Names on the simulated disk: what a crash leaves of links and directories. The others are about
+//! bytes.
+
+mod faults;
 
 use super::*;
 
