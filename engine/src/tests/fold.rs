@@ -120,7 +120,13 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
         Op::Flush => drop(batch.flush(Some(0))),
         Op::Wait { ms } => batch.set_now(batch.now_ms() + ms),
         Op::SetCounters { .. } | Op::Range { .. } => {}
-        Op::EndCommand | Op::Reopen | Op::Checkpoint => drop(batch.end_command()),
+        Op::EndCommand
+        | Op::Reopen
+        | Op::Checkpoint
+        | Op::Sync
+        | Op::Write
+        | Op::Crash { .. }
+        | Op::Kill => drop(batch.end_command()),
     }
 }
 

@@ -1,11 +1,14 @@
-//! The engine against a model that fits on two screens, with reopen and checkpoint as ordinary
-//! operations.
+//! The engine against a model that fits on two screens, with checkpoint, clean close and reopen,
+//! kill and power cut as ordinary operations.
+//!
+//! After a power cut the engine shows a state that the model had after some operation, not before
+//! the last one that was durable; after a kill, not before the last one that was written. The model
+//! goes back to that state, and both go on.
 
 use std::collections::BTreeMap;
 use std::mem;
-
-use proptest::prelude::*;
-use tempfile::TempDir;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
 use super::{Seen, options, read};
@@ -16,6 +19,9 @@ use crate::batch::{
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::id::EntryId;
+use crate::lsn::Lsn;
+use crate::storage::simulated::{SimulatedClock, SimulatedStorage};
+use proptest::prelude::*;
 
 #[derive(Clone, Debug, Default)]
 struct Stream {
@@ -41,26 +47,74 @@ struct Held {
     count: u64,
 }
 
+type Databases = [BTreeMap<&'static [u8], Stream>; 2];
+
 /// The engine and the model side by side.
 struct Pair {
-    dir: TempDir,
+    storage: SimulatedStorage,
     engine: Option<Engine>,
-    databases: [BTreeMap<&'static [u8], Stream>; 2],
+    databases: Databases,
+    /// The model after each operation that no sync has covered, by the end of the log.
+    history: Vec<(Lsn, Databases)>,
     now: u64,
     value: u64,
 }
 
 impl Pair {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Some(Engine::open(dir.path(), options()).unwrap());
-        Self {
-            dir,
-            engine,
+        let mut pair = Self {
+            storage: SimulatedStorage::new(),
+            engine: None,
             databases: Default::default(),
+            history: Vec::new(),
             now: 1000,
             value: 0,
-        }
+        };
+        pair.open();
+        pair
+    }
+
+    fn open(&mut self) {
+        let storage = Arc::new(self.storage.clone());
+        let clock = Arc::new(SimulatedClock::new(self.now));
+        let engine = Engine::open_on(storage, clock, Path::new("/data"), options());
+        self.engine = Some(engine.unwrap());
+        self.history.clear();
+        self.remember();
+    }
+
+    /// Keeps the model's state, and forgets those that a power cut cannot bring back.
+    fn remember(&mut self) {
+        let stats = self.engine().stats();
+        self.history.push((stats.appended, self.databases.clone()));
+        let durable = self
+            .history
+            .iter()
+            .rposition(|(end, _)| *end <= stats.durable);
+        self.history.drain(..durable.unwrap_or(0));
+    }
+
+    /// Ends the engine; `storage` is what is left. The model goes back to what has to be there.
+    fn end(&mut self, storage: SimulatedStorage, at_least: Lsn) {
+        drop(self.engine.take());
+        self.storage = storage;
+        let history = mem::take(&mut self.history);
+        self.open();
+        let end = self.engine().stats().appended;
+        let is_there = |(of, _): &&(Lsn, Databases)| *of <= end;
+        let (of, found) = history
+            .iter()
+            .rev()
+            .find(is_there)
+            .expect("a state of the model");
+        assert!(
+            *of >= at_least,
+            "{of} was settled before {at_least}, and {end} is found"
+        );
+        self.databases.clone_from(found);
+        self.history.clear();
+        self.remember();
+        self.check();
     }
 
     fn engine(&self) -> &Engine {
@@ -92,8 +146,13 @@ impl Pair {
         Some(group)
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm an operation")]
     fn run(&mut self, op: &Op) {
+        self.run_on_entries(op);
+        self.remember();
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm an operation")]
+    fn run_on_entries(&mut self, op: &Op) {
         match *op {
             Op::Add { key, step } => self.add(key, step),
             Op::Trim { key, trim } => {
@@ -302,10 +361,22 @@ impl Pair {
             Op::EndCommand => drop(self.batch().end_command()),
             Op::Reopen => {
                 self.engine.take().unwrap().close().unwrap();
-                self.engine = Some(Engine::open(self.dir.path(), options()).unwrap());
+                self.open();
                 self.check();
             }
             Op::Checkpoint => drop(self.engine().checkpoint().unwrap()),
+            Op::Sync => self.engine().sync().unwrap(),
+            Op::Write => self.engine().submit(),
+            Op::Crash { seed } => {
+                let durable = self.engine().stats().durable;
+                let left = self.storage.crash(seed);
+                self.end(left, durable);
+            }
+            Op::Kill => {
+                let written = self.engine().stats().written;
+                let left = self.storage.kill();
+                self.end(left, written);
+            }
             ref op => unreachable!("{op:?}"),
         }
     }
@@ -668,7 +739,7 @@ impl Group {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 96,
+        cases: if std::env::var_os("ALLUVIUM_THOROUGH").is_some() { 4096 } else { 96 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -112,6 +112,16 @@ pub(super) enum Op {
     EndCommand,
     Reopen,
     Checkpoint,
+    /// What was written is made durable.
+    Sync,
+    /// What was appended is written.
+    Write,
+    /// A power cut; the seed decides what the disk keeps.
+    Crash {
+        seed: u64,
+    },
+    /// The end of the process.
+    Kill,
 }
 
 /// IDs of entries and their neighbourhood: entries have small ms and seq 0.
@@ -222,6 +232,10 @@ fn other_op() -> BoxedStrategy<Op> {
         6 => Just(Op::EndCommand),
         2 => Just(Op::Reopen),
         4 => Just(Op::Checkpoint),
+        2 => Just(Op::Sync),
+        2 => Just(Op::Write),
+        3 => any::<u64>().prop_map(|seed| Op::Crash { seed }),
+        1 => Just(Op::Kill),
     ]
     .boxed()
 }
