@@ -200,6 +200,11 @@ impl Index {
         self.nodes.entries_before(position.node) + position.at as u64
     }
 
+    /// How many nodes begin before `lsn`.
+    pub(crate) fn nodes_before(&self, lsn: Lsn) -> usize {
+        self.partition(|node| node.base < lsn)
+    }
+
     /// The position behind the last entry.
     pub(crate) fn end(&self) -> Position {
         Position {

@@ -10,14 +10,17 @@
 //! scan is met. While a log is replayed streams are found by number only, and may for a while bear
 //! the same name; [`Keyspace::build_tables`] makes the tables when the state is whole.
 
+mod table;
+
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::group::Contradiction;
 use crate::limits::DATABASES;
 use crate::stream::Stream;
+use table::Table;
 
 /// Names to streams.
 pub(crate) struct Keyspace {
@@ -26,6 +29,8 @@ pub(crate) struct Keyspace {
     vacant: Vec<u32>,
     /// The first generation of slots that are not in `slots` yet.
     generation_floor: u32,
+    /// A generation that no slot has reached.
+    generation_bound: u32,
     databases: Vec<Database>,
     /// Which physical database a logical number means.
     pub(crate) mapping: [u8; DATABASES as usize],
@@ -43,7 +48,7 @@ struct Slot {
 
 #[derive(Default)]
 struct Database {
-    names: HashTable<u32>,
+    names: Table,
     /// Keys that expire, by time.
     expiring: BTreeSet<(u64, u32)>,
 }
@@ -69,6 +74,7 @@ impl Keyspace {
             slots: Vec::new(),
             vacant: Vec::new(),
             generation_floor: 0,
+            generation_bound: 0,
             databases: (0..DATABASES).map(|_| Database::default()).collect(),
             mapping: identity,
             hasher: DefaultHashBuilder::default(),
@@ -80,7 +86,7 @@ impl Keyspace {
     pub(crate) fn find(&self, db: u8, key: &[u8]) -> Option<u32> {
         let names = &self.databases.get(usize::from(db))?.names;
         let is_it = |&slot: &u32| self.stream(slot).is_some_and(|stream| *stream.key == *key);
-        names.find(self.hasher.hash_one(key), is_it).copied()
+        names.find(self.hasher.hash_one(key), is_it)
     }
 
     /// The stream in a slot.
@@ -130,13 +136,13 @@ impl Keyspace {
 
     /// A generation that no slot has reached.
     pub(crate) fn generation_bound(&self) -> u32 {
-        let slots = self.slots.iter().map(|slot| slot.next_generation);
-        slots.max().unwrap_or(0).max(self.generation_floor)
+        self.generation_bound
     }
 
     /// Says that slots, whatever is in them now, may have had generations below `bound`.
     pub(crate) fn raise_generations(&mut self, bound: u32) {
         self.generation_floor = self.generation_floor.max(bound);
+        self.generation_bound = self.generation_bound.max(bound);
         for slot in self.slots.iter_mut().filter(|slot| slot.stream.is_none()) {
             slot.next_generation = slot.next_generation.max(bound);
         }
@@ -163,7 +169,9 @@ impl Keyspace {
             return Err("a record makes a stream that exists");
         }
         let (db, expiry) = (stream.db, stream.expiry_ms());
-        self.slots[index].next_generation = generation_of(stream.number).saturating_add(1);
+        let next_generation = generation_of(stream.number).saturating_add(1);
+        self.generation_bound = self.generation_bound.max(next_generation);
+        self.slots[index].next_generation = next_generation;
         self.slots[index].stream = Some(stream);
         self.name(slot, db)?;
         self.expect_expiry(slot, db, expiry);
@@ -242,7 +250,7 @@ impl Keyspace {
         if names.find(hash, |&other| key(other) == key(slot)).is_some() {
             return Err("two streams bear the same name");
         }
-        names.insert_unique(hash, slot, |&other| hasher.hash_one(key(other)));
+        names.insert(hash, slot, |&other| hasher.hash_one(key(other)));
         Ok(())
     }
 
@@ -251,12 +259,7 @@ impl Keyspace {
             return;
         };
         let (hash, db) = (self.hasher.hash_one(&*stream.key), usize::from(stream.db));
-        if let Ok(entry) = self.databases[db]
-            .names
-            .find_entry(hash, |&other| other == slot)
-        {
-            entry.remove();
-        }
+        self.databases[db].names.remove(hash, slot);
     }
 
     /// Replay begins: streams are found by number only from now on.

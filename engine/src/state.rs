@@ -15,6 +15,7 @@ use crate::index::corrupt_at;
 use crate::keyspace::{Keyspace, slot_of};
 use crate::limits::{DATABASES, NODE_ENTRIES_MAX};
 use crate::log::Log;
+use crate::snapshot::{Capture, Restoring};
 use crate::stream::Stream;
 use crate::{Lsn, Result};
 pub(crate) use mend::Mender;
@@ -33,6 +34,10 @@ pub(crate) struct State {
     pub(crate) checkpoint_end: Lsn,
     /// Changes since open, counted as Redis counts them.
     pub(crate) mutations: u64,
+    /// The large stream that a checkpoint is taking in.
+    pub(crate) capture: Option<Box<Capture>>,
+    /// The large stream that is being restored.
+    pub(crate) restoring: Option<Restoring>,
     is_recovering: bool,
     /// For the choice of a random key; not a secret, not part of what the log says.
     random: u64,
@@ -51,6 +56,8 @@ impl State {
             mapping_covers: Lsn::ZERO,
             checkpoint_end: Lsn::ZERO,
             mutations: 0,
+            capture: None,
+            restoring: None,
             is_recovering: false,
             random: 0,
             #[cfg(test)]
@@ -182,6 +189,11 @@ impl State {
         if lsn < stream.modified {
             return Ok(());
         }
+        let mut capture = self.capture.as_mut();
+        capture = capture.filter(|capture| capture.number() == number);
+        if let Some(capture) = &mut capture {
+            capture.before(stream, change);
+        }
         if !is_soft(change) {
             stream.modified = lsn.plus(1);
         }
@@ -196,7 +208,15 @@ impl State {
                 stream.apply(change, lsn, log)?;
                 self.keyspace.move_expiry(slot, before, expiry_ms);
             }
-            _ => stream.apply(change, lsn, log)?,
+            StreamChange::GroupRemoved { group } => {
+                let removed = stream.apply(change, lsn, log)?;
+                if let (Some(capture), Some(removed)) = (capture, removed) {
+                    capture.keep(group, removed);
+                }
+            }
+            _ => {
+                stream.apply(change, lsn, log)?;
+            }
         }
         Ok(())
     }

@@ -134,13 +134,14 @@ impl Stream {
         }
     }
 
-    /// Applies what happened to the stream, except that it was made, removed or moved.
+    /// Applies what happened to the stream, except that it was made, removed or moved. Hands back
+    /// the group that was removed, if that is what happened.
     pub(crate) fn apply(
         &mut self,
         change: &StreamChange<'_>,
         lsn: Lsn,
         log: &mut Log,
-    ) -> Result<(), Contradiction> {
+    ) -> Result<Option<Group>, Contradiction> {
         match *change {
             StreamChange::Created { .. } | StreamChange::Removed | StreamChange::Moved { .. } => {
                 unreachable!("the keyspace applies these")
@@ -192,9 +193,8 @@ impl Stream {
             }
             StreamChange::GroupRemoved { group } => {
                 let removed = self.extra_mut().groups.remove(group);
-                removed
-                    .map(drop)
-                    .ok_or("a record removes a group that does not exist")?;
+                let none = "a record removes a group that does not exist";
+                return removed.map(Some).ok_or(none);
             }
             StreamChange::Group { group, ref change } => {
                 let group = self.group_mut(group);
@@ -203,7 +203,7 @@ impl Stream {
                     .apply(change)?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn add_entry(&mut self, id: EntryId, starts_node: bool, lsn: Lsn) -> Result<(), Contradiction> {
@@ -233,6 +233,16 @@ impl Stream {
             log.entry_died(lsn);
         }
         Ok(())
+    }
+
+    /// How much there is to be written of the stream: entries, pending entries, consumers.
+    pub(crate) fn weight(&self) -> usize {
+        let group =
+            |(_, _, group): (u32, &[u8], &Group)| 1 + group.pending.len() + group.consumers.len();
+        let entries = usize::try_from(self.index.len()).unwrap_or(usize::MAX);
+        self.groups()
+            .map(group)
+            .fold(entries, usize::saturating_add)
     }
 
     /// Bytes of memory, roughly.

@@ -7,6 +7,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -29,6 +30,7 @@ pub(super) struct Checkpoints {
     is_running: AtomicBool,
     failed: AtomicBool,
     taken: AtomicU64,
+    hold_nanos: AtomicU64,
 }
 
 impl Checkpoints {
@@ -40,6 +42,7 @@ impl Checkpoints {
             is_running: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             taken: AtomicU64::new(0),
+            hold_nanos: AtomicU64::new(0),
         };
         checkpoints.note(&kept);
         *checkpoints.kept.lock() = kept;
@@ -66,6 +69,7 @@ impl Checkpoints {
             is_running: self.is_running.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             taken: self.taken.load(Ordering::Relaxed),
+            longest_hold: Duration::from_nanos(self.hold_nanos.load(Ordering::Relaxed)),
         }
     }
 }
@@ -137,6 +141,7 @@ impl Shared {
             writer.finish(end, self.parts.clock.now_ms())
         });
         if taken.is_err() {
+            self.core.lock().state.capture = None;
             // The first error says more than what may follow from it.
             drop(writer.abandon());
         }
@@ -144,18 +149,25 @@ impl Shared {
     }
 
     fn take_slices(&self, writer: &mut Writer<'_>) -> Result<Lsn> {
+        let clock = &*self.parts.clock;
         let mut cursor = CheckpointCursor::default();
-        let mut section = Vec::new();
+        let mut bytes = Vec::new();
+        let mut longest = Duration::ZERO;
         loop {
-            section.clear();
-            let (is_last, end) = {
+            let (section, end) = {
                 let mut core = self.core.lock();
+                let locked = clock.monotonic();
                 let end = core.log.end_frame();
-                let is_last = core.state.checkpoint_part(&mut cursor, &mut section, end);
-                (is_last, end)
+                let section = core.state.checkpoint_part(&mut cursor, end);
+                longest = longest.max(clock.monotonic().saturating_sub(locked));
+                (section, end)
             };
-            writer.section(&section)?;
-            if is_last {
+            bytes.clear();
+            section.encode(&mut bytes);
+            writer.section(&bytes)?;
+            if section.is_last() {
+                let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
+                self.checkpoints.hold_nanos.store(nanos, Ordering::Relaxed);
                 return Ok(end);
             }
         }

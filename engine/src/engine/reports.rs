@@ -109,6 +109,8 @@ pub struct CheckpointStatus {
     pub failed: bool,
     /// How many were taken since open.
     pub taken: u64,
+    /// The longest time for which the last one held the lock.
+    pub longest_hold: Duration,
 }
 
 /// Figures of a running engine.

@@ -128,12 +128,15 @@ impl Group {
         Ok(())
     }
 
-    /// Takes in a pending entry of a checkpoint, which lists them oldest first.
+    /// Takes in a pending entry of a checkpoint, which lists them by ID.
+    /// [`PendingList::order_by_time`] follows when all are there.
     pub(crate) fn restore_pending(&mut self, pending: NewPending) -> Result<(), Contradiction> {
-        if self.pending.find(pending.id).is_some() {
-            return Err("an entry is pending twice");
-        }
-        self.assign(pending)
+        let consumer = self.consumers.get_mut(pending.consumer);
+        let consumer = consumer.ok_or(NO_CONSUMER)?;
+        let is_in_order = self.pending.restore(pending, &mut consumer.pending);
+        is_in_order
+            .then_some(())
+            .ok_or("the pending entries of a group are not in order")
     }
 
     /// Makes an entry pending for a consumer, whether it was pending or not.

@@ -39,6 +39,24 @@ pub(crate) struct Pending {
 
 const _: () = assert!(size_of::<Pending>() == 48);
 
+impl Pending {
+    /// An entry that is not linked yet.
+    fn of(entry: NewPending) -> Self {
+        Self {
+            id: entry.id,
+            delivered_ms: entry.delivered_ms,
+            delivery_count: entry.delivery_count,
+            consumer: entry.consumer,
+            older: NONE,
+            newer: NONE,
+        }
+    }
+
+    fn age(&self) -> (u64, EntryId) {
+        (self.delivered_ms, self.id)
+    }
+}
+
 /// The pending entries of a group.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingList {
@@ -82,17 +100,33 @@ impl PendingList {
 
     /// Adds an entry that is not pending yet, and to the array of its consumer.
     pub(crate) fn insert(&mut self, entry: NewPending, consumer: &mut SortedSlots) {
-        let slot = self.slots.add(Pending {
-            id: entry.id,
-            delivered_ms: entry.delivered_ms,
-            delivery_count: entry.delivery_count,
-            consumer: entry.consumer,
-            older: NONE,
-            newer: NONE,
-        });
+        let slot = self.slots.add(Pending::of(entry));
         self.by_id.insert(&self.slots, slot);
         consumer.insert(&self.slots, slot);
         self.link(slot);
+    }
+
+    /// Adds an entry of a checkpoint, which lists them by ID; false if its ID is not above all
+    /// others. [`PendingList::order_by_time`] follows when all are there.
+    pub(crate) fn restore(&mut self, entry: NewPending, consumer: &mut SortedSlots) -> bool {
+        if !self.is_above_all(entry.id) {
+            return false;
+        }
+        let slot = self.slots.add(Pending::of(entry));
+        self.by_id.insert(&self.slots, slot);
+        consumer.insert(&self.slots, slot);
+        true
+    }
+
+    /// Makes the order of delivery times for entries that were restored.
+    pub(crate) fn order_by_time(&mut self) {
+        let all = self.by_id.chunks.iter().flat_map(|chunk| &chunk.slots);
+        let mut slots: Vec<u32> = all.copied().collect();
+        slots.sort_by_key(|&slot| self.slots.get(slot).delivered_ms);
+        (self.oldest, self.newest) = (NONE, NONE);
+        for slot in slots {
+            self.link(slot);
+        }
     }
 
     /// Takes an entry off the array of its consumer; it must join another or be released next.
@@ -149,7 +183,7 @@ impl PendingList {
         Some((id(self.by_id.first()?), id(self.by_id.last()?)))
     }
 
-    /// Entries in the order of their delivery times, oldest first.
+    /// Entries in the order of their delivery times, oldest first; by ID where these are equal.
     pub(crate) fn oldest_first(&self) -> impl Iterator<Item = &Pending> {
         let mut next = self.oldest;
         std::iter::from_fn(move || {
@@ -164,11 +198,11 @@ impl PendingList {
         self.slots.memory() + self.by_id.memory()
     }
 
-    /// Links a slot into the list behind all that are not newer. Times almost always grow.
+    /// Links a slot into the list by time and, for equal times, by ID. Both almost always grow.
     fn link(&mut self, slot: u32) {
-        let time = self.slots.get(slot).delivered_ms;
+        let age = self.slots.get(slot).age();
         let mut older = self.newest;
-        while older != NONE && self.slots.get(older).delivered_ms > time {
+        while older != NONE && self.slots.get(older).age() > age {
             older = self.slots.get(older).older;
         }
         let newer = match older {
@@ -432,16 +466,10 @@ mod tests {
         ]
     }
 
-    /// ID to consumer, time, and a number that grows with each delivery.
-    type Model = BTreeMap<EntryId, (usize, u64, usize)>;
+    /// ID to consumer and time.
+    type Model = BTreeMap<EntryId, (usize, u64)>;
 
-    fn run(
-        list: &mut PendingList,
-        consumers: &mut [SortedSlots; 2],
-        model: &mut Model,
-        op: &Op,
-        tick: usize,
-    ) {
+    fn run(list: &mut PendingList, consumers: &mut [SortedSlots; 2], model: &mut Model, op: &Op) {
         let entry = |ms| EntryId::new(ms, 0);
         match *op {
             Op::Insert { ms, consumer, time } => {
@@ -456,7 +484,7 @@ mod tests {
                         consumer: number,
                     };
                     list.insert(new, &mut consumers[consumer]);
-                    model.insert(id, (consumer, time, tick));
+                    model.insert(id, (consumer, time));
                 }
             }
             Op::Ack { ms } => {
@@ -478,7 +506,7 @@ mod tests {
                         &mut consumers[consumer],
                     );
                     list.set_delivery(slot, time, 2);
-                    model.insert(entry(ms), (consumer, time, tick));
+                    model.insert(entry(ms), (consumer, time));
                 }
             }
         }
@@ -498,8 +526,8 @@ mod tests {
         ) {
             let (mut list, mut consumers) = (PendingList::default(), Default::default());
             let mut model = Model::new();
-            for (tick, op) in ops.iter().enumerate() {
-                run(&mut list, &mut consumers, &mut model, op, tick);
+            for op in &ops {
+                run(&mut list, &mut consumers, &mut model, op);
             }
             let start = EntryId::new(start, 0);
             let ids: Vec<_> = list.from(start).map(|entry| entry.id).collect();
@@ -509,11 +537,22 @@ mod tests {
                 let of = model.range(start..).filter(|(_, held)| held.0 == number);
                 prop_assert_eq!(ids, of.map(|(id, _)| *id).collect::<Vec<_>>());
             }
-            let mut by_time: Vec<_> =
-                model.iter().map(|(id, held)| (held.1, held.2, *id)).collect();
+            let mut by_time: Vec<_> = model.iter().map(|(id, held)| (held.1, *id)).collect();
             by_time.sort_unstable();
+            let by_time: Vec<_> = by_time.iter().map(|held| held.1).collect();
             let oldest: Vec<_> = list.oldest_first().map(|entry| entry.id).collect();
-            prop_assert_eq!(oldest, by_time.iter().map(|held| held.2).collect::<Vec<_>>());
+            prop_assert_eq!(&oldest, &by_time);
+
+            let (mut restored, mut fresh) = (PendingList::default(), SortedSlots::default());
+            for entry in list.from(EntryId::MIN) {
+                let &Pending { id, delivered_ms, delivery_count, consumer, .. } = entry;
+                let entry = NewPending { id, delivered_ms, delivery_count, consumer };
+                prop_assert!(restored.restore(entry, &mut fresh));
+                prop_assert!(!restored.restore(entry, &mut fresh));
+            }
+            restored.order_by_time();
+            let oldest: Vec<_> = restored.oldest_first().map(|entry| entry.id).collect();
+            prop_assert_eq!(oldest, by_time);
             prop_assert_eq!(list.len(), model.len());
             prop_assert_eq!(list.bounds().map(|bounds| bounds.0), model.keys().next().copied());
         }

@@ -156,7 +156,7 @@ proptest! {
     #[test]
     fn a_fuzzy_checkpoint_and_replay_make_the_same_state(
         before in ops::ops(60),
-        during in proptest::collection::vec(ops::ops(12), 1..12),
+        during in proptest::collection::vec(ops::ops(8), 1..48),
         after in ops::ops(30),
     ) {
         let dir = tempfile::tempdir().unwrap();
@@ -174,9 +174,10 @@ proptest! {
             let mut section = Vec::new();
             let Core { state, log } = batch.core();
             let end = log.end_frame();
-            let is_last = state.checkpoint_part(&mut cursor, &mut section, end);
+            let part = state.checkpoint_part(&mut cursor, end);
+            part.encode(&mut section);
             sections.push(section);
-            if is_last {
+            if part.is_last() {
                 break;
             }
             during.next().into_iter().flatten().for_each(|op| run(&mut batch, op));
@@ -247,7 +248,9 @@ proptest! {
         let (mut mended, mut is_last) = (mended, false);
         while !is_last {
             let mut section = Vec::new();
-            is_last = mended.checkpoint_part(&mut cursor, &mut section, core.log.end());
+            let part = mended.checkpoint_part(&mut cursor, core.log.end());
+            part.encode(&mut section);
+            is_last = part.is_last();
             sections.push(section);
         }
         prop_assert!(rebuild(core, &sections, &[]) == mended.image());

@@ -160,6 +160,8 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("checkpoint_last_lsn", last.begin.0);
     lines.field("checkpoint_last_time_msec", last.finished_ms);
     lines.field("checkpoint_last_bytes", last.bytes);
+    let hold = checkpoints.longest_hold.as_micros();
+    lines.field("checkpoint_last_hold_usec_max", hold);
     lines.field("checkpoint_bytes", stats.checkpoint_bytes);
     lines.field("recovery_usec", recovery.duration.as_micros());
     lines.field("recovery_frames", recovery.frames);
