@@ -21,8 +21,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::Thread;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::batch::Batch;
 use crate::log::{Commit, Listener, Log, Prepare, Progress};
@@ -43,6 +44,17 @@ use threads::Workers;
 pub(crate) struct Core {
     pub(crate) state: State,
     pub(crate) log: Log,
+    /// Who gives back what was removed; whoever removes something does if there is no thread.
+    pub(crate) reaper: Option<Thread>,
+}
+
+impl Core {
+    /// Wakes who gives back what was removed, if there is something.
+    pub(crate) fn wake_reaper(&self) {
+        if let Some(reaper) = self.reaper.as_ref().filter(|_| self.state.has_remains()) {
+            reaper.unpark();
+        }
+    }
 }
 
 /// What the engine and its threads share.
@@ -129,6 +141,9 @@ impl Engine {
     /// Sends what is gathered on its way: it is written before this returns, or, if replies wait
     /// for the disk, the commit thread has been woken.
     pub fn submit(&self) {
+        if self.shared.parts.options.threads == Threads::Inline {
+            self.shared.reap_all();
+        }
         let progress = &self.shared.parts.progress;
         if progress.appended() <= progress.written() {
             return;
@@ -255,7 +270,7 @@ impl Engine {
     /// Figures of the running engine for a command that runs in `batch`.
     #[must_use]
     pub fn stats_in(&self, batch: &mut Batch<'_>) -> EngineStats {
-        self.shared.stats(batch.log())
+        self.shared.stats(batch)
     }
 
     /// Syncs, takes a checkpoint and unlocks the directory.
@@ -309,7 +324,23 @@ impl Shared {
         self.parts.commit.sync()
     }
 
-    fn stats(&self, log: &mut Log) -> EngineStats {
+    /// Gives back a part of what was removed; whether there may be more.
+    fn reap(&self) -> bool {
+        let mut core = self.core.lock();
+        let Core { state, log, .. } = &mut *core;
+        let reaped = state.reap(log);
+        // Commands that wait come first.
+        MutexGuard::unlock_fair(core);
+        reaped.is_some()
+    }
+
+    fn reap_all(&self) {
+        while self.reap() {}
+    }
+
+    fn stats(&self, batch: &mut Batch<'_>) -> EngineStats {
+        let remains = batch.remains();
+        let log = batch.log();
         let progress = &self.parts.progress;
         let counters = &progress.counters;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -332,6 +363,8 @@ impl Shared {
             is_spare_ready: self.parts.prepare.is_next_ready(),
             is_disk_full: self.parts.prepare.is_full(),
             is_poisoned: progress.is_poisoned(),
+            remains: remains.0,
+            reaped: remains.1,
         }
     }
 }

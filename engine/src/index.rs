@@ -15,6 +15,7 @@
 mod nodes;
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 pub(crate) use nodes::Node;
 use nodes::Nodes;
@@ -137,6 +138,25 @@ impl Index {
         }
         self.set_first(first);
         true
+    }
+
+    /// Takes out whole nodes at the head that hold up to `count` entries together.
+    pub(crate) fn take_nodes(&mut self, count: u64) -> VecDeque<Node> {
+        let (mut taken, mut whole) = (0, 0);
+        for node in self.nodes() {
+            let with_it = taken + node.offsets.len() as u64;
+            if with_it > count {
+                break;
+            }
+            (taken, whole) = (with_it, whole + 1);
+        }
+        self.length -= taken;
+        self.nodes.take(whole)
+    }
+
+    /// How many entries the first node holds.
+    pub(crate) fn first_node_len(&self) -> u64 {
+        self.node(0).map_or(0, |node| node.offsets.len() as u64)
     }
 
     /// Removes the entries at `lsns`, in any order; false if one of them is not there.

@@ -17,6 +17,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::DefaultHashBuilder;
 
+use crate::Lsn;
 use crate::group::Contradiction;
 use crate::limits::DATABASES;
 use crate::stream::Stream;
@@ -35,6 +36,13 @@ pub(crate) struct Keyspace {
     /// Which physical database a logical number means.
     pub(crate) mapping: [u8; DATABASES as usize],
     hasher: DefaultHashBuilder,
+    /// Streams of a physical database that were last changed before this are gone, though still in
+    /// their slots: the database was flushed.
+    flushed: [Lsn; DATABASES as usize],
+    /// How many such streams there are.
+    flushed_count: u64,
+    /// Where they are looked for next.
+    flushed_slot: u32,
     /// Whether the tables of names are there; not while a log is replayed.
     has_tables: bool,
 }
@@ -46,8 +54,9 @@ struct Slot {
     stream: Option<Box<Stream>>,
 }
 
+/// Names and expiries of one database.
 #[derive(Default)]
-struct Database {
+pub(crate) struct Database {
     names: Table,
     /// Keys that expire, by time.
     expiring: BTreeSet<(u64, u32)>,
@@ -56,6 +65,10 @@ struct Database {
 /// The slot of a stream with that number.
 pub(crate) fn slot_of(number: u64) -> u32 {
     u32::try_from(number & u64::from(u32::MAX)).expect("the low half")
+}
+
+fn is_flushed(stream: &Stream, flushed: &[Lsn; DATABASES as usize]) -> bool {
+    stream.modified < flushed[usize::from(stream.db)]
 }
 
 fn number(generation: u32, slot: u32) -> u64 {
@@ -78,6 +91,9 @@ impl Keyspace {
             databases: (0..DATABASES).map(|_| Database::default()).collect(),
             mapping: identity,
             hasher: DefaultHashBuilder::default(),
+            flushed: [Lsn::ZERO; DATABASES as usize],
+            flushed_count: 0,
+            flushed_slot: 0,
             has_tables: true,
         }
     }
@@ -91,12 +107,14 @@ impl Keyspace {
 
     /// The stream in a slot.
     pub(crate) fn stream(&self, slot: u32) -> Option<&Stream> {
-        self.slots.get(slot as usize)?.stream.as_deref()
+        let stream = self.slots.get(slot as usize)?.stream.as_deref()?;
+        (!is_flushed(stream, &self.flushed)).then_some(stream)
     }
 
     /// The stream in a slot, to change it.
     pub(crate) fn stream_mut(&mut self, slot: u32) -> Option<&mut Stream> {
-        self.slots.get_mut(slot as usize)?.stream.as_deref_mut()
+        let stream = self.slots.get_mut(slot as usize)?.stream.as_deref_mut()?;
+        (!is_flushed(stream, &self.flushed)).then_some(stream)
     }
 
     /// The stream with that number.
@@ -118,7 +136,7 @@ impl Keyspace {
 
     /// All streams, by slot.
     pub(crate) fn streams(&self) -> impl Iterator<Item = &Stream> {
-        self.slots.iter().filter_map(|slot| slot.stream.as_deref())
+        (0..self.slot_count()).filter_map(|slot| self.stream(slot))
     }
 
     /// A number for a new stream.
@@ -285,6 +303,46 @@ impl Keyspace {
             self.expect_expiry(slot, db, expiry);
         }
         Ok(())
+    }
+
+    /// Lets go of all streams of a physical database at once: those that were last changed before
+    /// `lsn`. They stay in their slots until [`Keyspace::take_flushed`] has taken them all.
+    pub(crate) fn flush(&mut self, db: u8, lsn: Lsn) -> Database {
+        let gone = std::mem::take(&mut self.databases[usize::from(db)]);
+        self.flushed[usize::from(db)] = lsn;
+        self.flushed_count += gone.names.len() as u64;
+        self.flushed_slot = 0;
+        gone
+    }
+
+    /// How many streams of flushed databases are still in their slots.
+    pub(crate) fn flushed_count(&self) -> u64 {
+        self.flushed_count
+    }
+
+    /// Takes streams of flushed databases out of the next `count` slots.
+    #[expect(
+        clippy::vec_box,
+        reason = "a pointer is moved faster, and may be handed on"
+    )]
+    pub(crate) fn take_flushed(&mut self, count: u32) -> Vec<Box<Stream>> {
+        let first = self.flushed_slot;
+        self.flushed_slot = self.slot_count().min(first.saturating_add(count));
+        let mut taken = Vec::new();
+        for slot in first..self.flushed_slot {
+            let flushed = &self.flushed;
+            let stream = &mut self.slots[slot as usize].stream;
+            if let Some(stream) = stream.take_if(|stream| is_flushed(stream, flushed)) {
+                self.vacant.push(slot);
+                taken.push(stream);
+            }
+        }
+        self.flushed_count -= taken.len() as u64;
+        assert!(
+            self.flushed_count == 0 || self.flushed_slot < self.slot_count(),
+            "streams of flushed databases are in their slots"
+        );
+        taken
     }
 
     /// The slots of the streams in a physical database, in no order.

@@ -17,6 +17,7 @@ mod lsn;
 mod map;
 mod names;
 mod options;
+mod remains;
 mod snapshot;
 mod state;
 pub mod storage;

@@ -22,13 +22,14 @@ use crate::Lsn;
 use crate::group::Contradiction;
 use crate::limits::{DATABASES, SECTION_MEMORY_MAX};
 use crate::log::Log;
+use crate::remains::Remains;
 use crate::state::State;
 pub(crate) use capture::Capture;
 pub(crate) use image::Restoring;
 use image::{NodeImage, PendingImage, StreamImage};
 
 /// A section is full when it has this many entries and pending entries.
-const SECTION_WEIGHT: usize = if cfg!(test) { 3 } else { 32 << 10 };
+const SECTION_WEIGHT: usize = if cfg!(test) { 3 } else { 16 << 10 };
 /// A section looks at this many slots at most, so that the lock is held for a short time only.
 const SECTION_SLOTS: u32 = if cfg!(test) { 1 } else { 1024 };
 
@@ -133,12 +134,13 @@ impl State {
     /// was removed.
     fn captured_part(&mut self) -> Option<Section> {
         let mut capture = self.capture.take()?;
-        let stream = self.keyspace.by_number(capture.number())?;
-        let section = capture.next(stream);
-        if !matches!(section, Section::LargeEnd) {
-            self.capture = Some(capture);
+        let stream = self.keyspace.by_number(capture.number());
+        let section = stream.map(|stream| capture.next(stream));
+        match section {
+            Some(Section::LargeEnd) | None => self.remains.push(Remains::Memory(capture)),
+            Some(_) => self.capture = Some(capture),
         }
-        Some(section)
+        section
     }
 
     /// Takes in an encoded section; `log` learns where entries live.

@@ -15,8 +15,9 @@ use crate::index::corrupt_at;
 use crate::keyspace::{Keyspace, slot_of};
 use crate::limits::{DATABASES, NODE_ENTRIES_MAX};
 use crate::log::Log;
+use crate::remains::{LARGE_DATABASE, Remains, RemainsQueue};
 use crate::snapshot::{Capture, Restoring};
-use crate::stream::Stream;
+use crate::stream::{LARGE, Stream};
 use crate::{Lsn, Result};
 pub(crate) use mend::Mender;
 
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(crate) capture: Option<Box<Capture>>,
     /// The large stream that is being restored.
     pub(crate) restoring: Option<Restoring>,
+    /// What was removed and is not given back yet.
+    pub(crate) remains: RemainsQueue,
     is_recovering: bool,
     /// For the choice of a random key; not a secret, not part of what the log says.
     random: u64,
@@ -57,6 +60,7 @@ impl State {
             checkpoint_end: Lsn::ZERO,
             mutations: 0,
             capture: None,
+            remains: RemainsQueue::default(),
             restoring: None,
             is_recovering: false,
             random: 0,
@@ -161,6 +165,12 @@ impl State {
     }
 
     fn flush(&mut self, db: u8, lsn: Lsn, log: &mut Log) {
+        if self.keyspace.count(db) > LARGE_DATABASE && !self.is_recovering {
+            let gone = self.keyspace.flush(db, lsn.plus(1));
+            self.remains.push(Remains::Memory(Box::new(gone)));
+            self.removed = lsn.plus(1);
+            return;
+        }
         for slot in self.keyspace.slots_in(db) {
             let is_covered = |stream: &Stream| lsn < stream.modified;
             if !self.keyspace.stream(slot).is_some_and(is_covered) {
@@ -209,14 +219,19 @@ impl State {
                 self.keyspace.move_expiry(slot, before, expiry_ms);
             }
             StreamChange::GroupRemoved { group } => {
-                let removed = stream.apply(change, lsn, log)?;
-                if let (Some(capture), Some(removed)) = (capture, removed) {
-                    capture.keep(group, removed);
+                let mut removed = Some(stream.remove_group(group)?);
+                if let Some(capture) = capture {
+                    removed = removed.and_then(|removed| capture.keep(group, removed));
                 }
+                let large = removed.filter(|group| group.pending.len() > LARGE);
+                self.remains
+                    .extend(large.map(|group| Remains::Memory(group)));
             }
-            _ => {
-                stream.apply(change, lsn, log)?;
+            StreamChange::Trimmed { count, first } => {
+                let trimmed = stream.trim(count, first, log)?;
+                self.remains.extend(trimmed.map(Remains::Nodes));
             }
+            _ => stream.apply(change, lsn, log)?,
         }
         Ok(())
     }
@@ -232,9 +247,14 @@ impl State {
     }
 
     fn remove(&mut self, slot: u32, lsn: Lsn, log: &mut Log) {
-        if let Some(stream) = self.keyspace.remove(slot) {
+        let Some(stream) = self.keyspace.remove(slot) else {
+            return;
+        };
+        self.removed = lsn.plus(1);
+        if stream.weight() > LARGE {
+            self.remains.push(Remains::Stream(stream));
+        } else {
             log.entries_died(stream.index.lsns());
-            self.removed = lsn.plus(1);
         }
     }
 }

@@ -3,11 +3,13 @@
 //! [`Stream::apply`] is the only place where a stream changes. A stream is small as long as it is
 //! idle: whatever only some streams have (groups, an expiry, tombstones) is in one box.
 
+use std::collections::VecDeque;
+
 use crate::Lsn;
 use crate::format::record::StreamChange;
 use crate::group::{Contradiction, Group};
 use crate::id::EntryId;
-use crate::index::Index;
+use crate::index::{Index, Node};
 use crate::log::Log;
 use crate::names::Names;
 
@@ -44,6 +46,9 @@ struct Extra {
 }
 
 const _: () = assert!(size_of::<Stream>() <= 160);
+
+/// What has more entries or pending entries than this is handed over when it is removed.
+pub(crate) const LARGE: usize = if cfg!(test) { 4 } else { 4 << 10 };
 
 impl Stream {
     /// An empty stream.
@@ -134,31 +139,53 @@ impl Stream {
         }
     }
 
-    /// Applies what happened to the stream, except that it was made, removed or moved. Hands back
-    /// the group that was removed, if that is what happened.
+    /// Removes a group, which is handed over.
+    pub(crate) fn remove_group(&mut self, number: u32) -> Result<Box<Group>, Contradiction> {
+        let removed = self.extra_mut().groups.remove(number);
+        let removed = removed.map(Box::new);
+        removed.ok_or("a record removes a group that does not exist")
+    }
+
+    /// Removes `count` entries at the head; `first` is the ID of the first that stays. If these are
+    /// many, they are handed over, and their segments do not know yet.
+    pub(crate) fn trim(
+        &mut self,
+        count: u64,
+        first: EntryId,
+        log: &mut Log,
+    ) -> Result<Option<VecDeque<Node>>, Contradiction> {
+        let before = self.index.len();
+        if count > before {
+            return Err("a record trims more entries than there are");
+        }
+        let is_large = count > LARGE as u64;
+        let nodes = is_large.then(|| self.index.take_nodes(count));
+        let left = count - (before - self.index.len());
+        self.index.trim(left, first, &mut |lsn| log.entry_died(lsn));
+        Ok(nodes)
+    }
+
+    /// Applies what happened to the stream; not what makes, moves or removes it, a group or its
+    /// first entries.
     pub(crate) fn apply(
         &mut self,
         change: &StreamChange<'_>,
         lsn: Lsn,
         log: &mut Log,
-    ) -> Result<Option<Group>, Contradiction> {
+    ) -> Result<(), Contradiction> {
         match *change {
-            StreamChange::Created { .. } | StreamChange::Removed | StreamChange::Moved { .. } => {
-                unreachable!("the keyspace applies these")
+            StreamChange::Created { .. }
+            | StreamChange::Removed
+            | StreamChange::Moved { .. }
+            | StreamChange::Trimmed { .. }
+            | StreamChange::GroupRemoved { .. } => {
+                unreachable!("the state applies these, and keeps what they remove")
             }
             StreamChange::EntryAdded { id, starts_node } => {
                 self.add_entry(id, starts_node, lsn)?;
                 log.entry_lives(lsn);
             }
             StreamChange::ExpirySet { expiry_ms } => self.extra_mut().expiry_ms = expiry_ms,
-            StreamChange::Trimmed { count, first } => {
-                let trimmed = self
-                    .index
-                    .trim(count, first, &mut |lsn| log.entry_died(lsn));
-                trimmed
-                    .then_some(())
-                    .ok_or("a record trims more entries than there are")?;
-            }
             StreamChange::EntriesDeleted {
                 max_deleted,
                 first,
@@ -191,11 +218,6 @@ impl Stream {
                     .then_some(())
                     .ok_or("a record makes a group that exists")?;
             }
-            StreamChange::GroupRemoved { group } => {
-                let removed = self.extra_mut().groups.remove(group);
-                let none = "a record removes a group that does not exist";
-                return removed.map(Some).ok_or(none);
-            }
             StreamChange::Group { group, ref change } => {
                 let group = self.group_mut(group);
                 group
@@ -203,7 +225,7 @@ impl Stream {
                     .apply(change)?;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     fn add_entry(&mut self, id: EntryId, starts_node: bool, lsn: Lsn) -> Result<(), Contradiction> {

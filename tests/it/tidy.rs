@@ -14,7 +14,7 @@ const ENGINE_RANKS: &[&[&str]] = &[
     &[
         "record", "entries", "index", "group", "stream", "names", "keyspace",
     ],
-    &["state", "snapshot"],
+    &["state", "snapshot", "remains"],
     &["checkpoint"],
     // A batch is the engine's lock held: the two are one layer in two folders.
     &["batch", "engine"],

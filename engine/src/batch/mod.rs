@@ -65,6 +65,7 @@ impl Drop for Batch<'_> {
             self.guard.log.poison();
         }
         self.guard.log.end_frame();
+        self.guard.wake_reaper();
     }
 }
 
@@ -78,6 +79,12 @@ impl Batch<'_> {
     /// The log under the lock.
     pub(crate) fn log(&mut self) -> &mut Log {
         &mut self.guard.log
+    }
+
+    /// Things that were removed and are not given back yet, and that were given back since open.
+    pub(crate) fn remains(&self) -> (u64, u64) {
+        let state = &self.guard.state;
+        (state.remains_count(), state.remains.reaped())
     }
 
     /// Freezes the time of the following commands, in milliseconds since the Unix epoch.
@@ -218,7 +225,7 @@ impl Batch<'_> {
 
     /// Logs and applies a record that the reply does not depend on.
     fn commit_soft(&mut self, record: &Record<'_>) {
-        let Core { state, log } = &mut *self.guard;
+        let Core { state, log, .. } = &mut *self.guard;
         let lsn = log.append(record.len_max(), |out, _| record.put(out));
         state
             .apply(record, lsn, log)

@@ -263,7 +263,7 @@ impl Batch<'_> {
     ) {
         let stream = self.stream_in(slot);
         let (number, entries_max) = (stream.number, self.guard.state.node_entries_max);
-        let Core { state, log } = &mut *self.guard;
+        let Core { state, log, .. } = &mut *self.guard;
         // The entry lies at the end of the log or, if a segment ends there, a little behind it.
         let reach = log.end().plus(NODE_REACH_MARGIN + len_max as u64);
         let stream = state

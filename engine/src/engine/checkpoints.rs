@@ -16,7 +16,7 @@ use crate::checkpoint::{self, Kept, Writer};
 use crate::error::io_error;
 use crate::format::checkpoint::Header;
 use crate::snapshot::CheckpointCursor;
-use crate::{Error, Lsn, Result};
+use crate::{Error, Lsn, Result, Threads};
 
 /// How many checkpoints are kept.
 const KEPT: usize = 2;
@@ -104,6 +104,9 @@ impl Shared {
 
     fn checkpoint_into(&self, kept: &mut Vec<Kept>) -> Result<CheckpointReport> {
         self.parts.progress.check()?;
+        if self.parts.options.threads == Threads::Inline {
+            self.reap_all();
+        }
         let begin = self.core.lock().log.end_frame();
         let now_ms = self.parts.clock.now_ms();
         let newest = kept.first_mut().filter(|newest| newest.report.end == begin);
@@ -141,7 +144,8 @@ impl Shared {
             writer.finish(end, self.parts.clock.now_ms())
         });
         if taken.is_err() {
-            self.core.lock().state.capture = None;
+            let capture = self.core.lock().state.capture.take();
+            drop(capture);
             // The first error says more than what may follow from it.
             drop(writer.abandon());
         }
@@ -160,6 +164,8 @@ impl Shared {
                 let end = core.log.end_frame();
                 let section = core.state.checkpoint_part(&mut cursor, end);
                 longest = longest.max(clock.monotonic().saturating_sub(locked));
+                // Commands that wait come first.
+                MutexGuard::unlock_fair(core);
                 (section, end)
             };
             bytes.clear();

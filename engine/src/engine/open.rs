@@ -151,6 +151,7 @@ impl Parts {
         Core {
             state: State::new(self.options.node_entries_max),
             log: Log::new(segments, found.end, prepare, progress),
+            reaper: None,
         }
     }
 
@@ -160,7 +161,7 @@ impl Parts {
         runs: &[recovery::SegmentRun],
         report: &mut RecoveryReport,
     ) -> Result<()> {
-        let Core { state, log } = core;
+        let Core { state, log, .. } = core;
         let mut mender = match self.options.recovery {
             Recovery::Strict => None,
             Recovery::Salvage => Some(Mender::default()),
@@ -265,6 +266,7 @@ impl Shared {
         match self.parts.recover() {
             Ok((mut recovered, found)) => {
                 recovered.state.node_entries_max = core.state.node_entries_max;
+                recovered.reaper = core.reaper.take();
                 *core = recovered;
                 *kept = found.kept;
                 *self.recovery.write() = found.report;

@@ -149,4 +149,8 @@ pub struct EngineStats {
     pub is_disk_full: bool,
     /// Whether a write or sync failed.
     pub is_poisoned: bool,
+    /// Things that were removed and whose memory is not given back yet.
+    pub remains: u64,
+    /// Things whose memory was given back in the background since open.
+    pub reaped: u64,
 }

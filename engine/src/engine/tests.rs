@@ -499,6 +499,59 @@ fn a_panic_or_an_error_of_the_commit_thread_releases_all_waiters() {
 }
 
 #[test]
+fn what_is_removed_is_given_back_in_the_background() {
+    let storage = SimulatedStorage::new();
+    let engine = open_threaded(&storage, SyncPolicy::Never);
+    let key = |number: u64| format!("stream:{number}").into_bytes();
+    let mut batch = engine.lock();
+    for number in 0..200 {
+        batch
+            .add(0, &key(number), NewId::Auto, &[b"f", &[0; 99]])
+            .unwrap();
+    }
+    for ms in 1..200 {
+        add(&mut batch, ms, 100).unwrap();
+    }
+    let start = Cursor {
+        id: EntryId::MIN,
+        entries_read: None,
+    };
+    batch.create_group(0, KEY, GROUP, start).unwrap();
+    let deliver = Deliver::default();
+    batch.deliver(0, KEY, member(b"a"), deliver).unwrap();
+    batch.end_command();
+    assert!(batch.remove_group(0, KEY, GROUP).unwrap());
+    let trim = Trim {
+        strategy: TrimStrategy::MaxLen(50),
+        approximate: false,
+        limit: None,
+    };
+    assert_eq!(batch.trim(0, KEY, trim).unwrap(), 149);
+    batch.flush(None).unwrap();
+    assert_eq!((batch.key_count(0), batch.exists(0, KEY)), (0, false));
+    // The same slots are not used again before they are free.
+    for ms in 1..9 {
+        add(&mut batch, ms, 100).unwrap();
+    }
+    let waiting = engine.stats_in(&mut batch).remains;
+    assert!(waiting >= 201, "{waiting}");
+    batch.end_command();
+    drop(batch);
+    while engine.stats().remains > 0 {
+        std::thread::yield_now();
+    }
+    assert!(engine.stats().reaped >= waiting);
+    let live = |engine: &Engine| -> u64 {
+        let live = engine.lock().log().segments().live();
+        live.iter().map(|(_, live)| live).sum()
+    };
+    assert_eq!((live(&engine), engine.lock().key_count(0)), (8, 1));
+    engine.checkpoint().unwrap();
+    drop(engine);
+    assert_eq!(live(&open(&storage).unwrap()), 8);
+}
+
+#[test]
 fn an_engine_may_be_dropped_by_its_own_commit_thread() {
     let storage = SimulatedStorage::new();
     let engine = Arc::new(open_threaded(&storage, SyncPolicy::Always));

@@ -1,4 +1,4 @@
-//! The engine's threads: commit, segment preparation, checkpoints.
+//! The engine's threads: commit, segment preparation, checkpoints, giving back what was removed.
 //!
 //! Each ends when it is told to, and none leaves anybody waiting: a commit thread that panics
 //! poisons the log, a preparing thread that panics says that it has stopped.
@@ -57,6 +57,8 @@ impl Workers {
         let commit = self.spawn(shared, "alluvium-commit", commit_until)?;
         self.commit = Some(commit);
         self.spawn(shared, "alluvium-checkpoint", checkpoint_until)?;
+        let reaper = self.spawn(shared, "alluvium-reap", reap_until)?;
+        shared.core.lock().reaper = Some(reaper);
         Ok(())
     }
 
@@ -141,6 +143,14 @@ fn commit_once(shared: &Shared, synced: &mut Duration) -> Result<Option<Duration
         shared.parts.commit.sync()?;
     }
     Ok(Some(BACKLOG_POLL))
+}
+
+fn reap_until(shared: &Shared, should_stop: &AtomicBool) {
+    while !should_stop.load(Ordering::SeqCst) {
+        if !shared.reap() {
+            thread::park();
+        }
+    }
 }
 
 fn checkpoint_until(shared: &Shared, should_stop: &AtomicBool) {

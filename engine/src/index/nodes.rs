@@ -144,6 +144,21 @@ impl Nodes {
         }
     }
 
+    /// Takes the first `count` nodes out, with their entries.
+    pub(super) fn take(&mut self, count: usize) -> VecDeque<Node> {
+        if count < self.len() {
+            return match self {
+                Self::Many(row) => row.take(count),
+                _ => VecDeque::new(),
+            };
+        }
+        match std::mem::take(self) {
+            Self::None => VecDeque::new(),
+            Self::One(node) => VecDeque::from([node]),
+            Self::Many(row) => row.nodes,
+        }
+    }
+
     /// Removes all nodes that have no entries.
     pub(super) fn remove_empty(&mut self) {
         match self {
@@ -212,6 +227,17 @@ impl Row {
         }
     }
 
+    /// Takes out `count` nodes at the head, and leaves some.
+    fn take(&mut self, count: usize) -> VecDeque<Node> {
+        let rest = self.nodes.split_off(count);
+        let taken = std::mem::replace(&mut self.nodes, rest);
+        self.blocks.drain(..(self.lost + count) / BLOCK_NODES);
+        self.lost = (self.lost + count) % BLOCK_NODES;
+        let first = self.nodes.iter().take(BLOCK_NODES - self.lost);
+        self.blocks[0] = first.map(count_of).sum();
+        taken
+    }
+
     /// Counts the entries of all blocks from that of the given node on.
     fn count_from(&mut self, index: usize) {
         let from = self.block_of(index);
@@ -251,6 +277,7 @@ mod tests {
         Push(u32),
         Take(usize, u32),
         RemoveEmpty,
+        TakeOut(usize),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -259,6 +286,7 @@ mod tests {
             6 => (0usize..99, 1u32..6).prop_map(|(at, by)| Op::Take(at, by)),
             3 => (1u32..6).prop_map(|by| Op::Take(0, by)),
             1 => Just(Op::RemoveEmpty),
+            1 => (0usize..9).prop_map(Op::TakeOut),
         ]
     }
 
@@ -290,6 +318,12 @@ mod tests {
                     Op::RemoveEmpty => {
                         nodes.remove_empty();
                         model.retain(|&entries| entries > 0);
+                    }
+                    Op::TakeOut(count) => {
+                        let taken = nodes.take(count);
+                        let count = count.min(model.len());
+                        let model: Vec<_> = model.drain(..count).collect();
+                        prop_assert!(taken.iter().map(count_of).eq(model));
                     }
                 }
                 prop_assert_eq!(nodes.len(), model.len());

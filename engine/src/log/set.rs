@@ -161,6 +161,13 @@ impl SegmentSet {
         sealed.iter().filter(|held| held.live == 0).count()
     }
 
+    /// First LSN and live entries of each segment.
+    #[cfg(test)]
+    pub(crate) fn live(&self) -> Vec<(Lsn, u64)> {
+        let live = |held: &Held| (held.segment.first_lsn(), held.live);
+        self.held.iter().map(live).collect()
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.held.len() as u64
     }

@@ -25,6 +25,9 @@ pub(crate) struct Capture {
     nodes: NodeCapture,
     /// The groups of which not all pending entries are taken.
     groups: BTreeMap<u32, GroupCapture>,
+    /// Removed groups that are no longer needed.
+    #[expect(clippy::vec_box, reason = "they were in boxes before")]
+    done: Vec<Box<Group>>,
 }
 
 /// Nodes with a base in `from..to` are still to be taken.
@@ -41,7 +44,7 @@ struct GroupCapture {
     /// How entries were that have changed since, or that they were not pending.
     saved: BTreeMap<EntryId, Option<PendingImage>>,
     /// The group itself, if it was removed.
-    removed: Option<Group>,
+    removed: Option<Box<Group>>,
 }
 
 impl Capture {
@@ -61,6 +64,7 @@ impl Capture {
                 saved: BTreeMap::new(),
             },
             groups: BTreeMap::new(),
+            done: Vec::new(),
         };
         for group in stream.groups() {
             head.groups.push(GroupImage::head_of(group));
@@ -93,9 +97,13 @@ impl Capture {
             let capture = entry.get_mut();
             let removed = capture.removed.take();
             let mut piece = Vec::new();
-            let group = removed.as_ref().or_else(|| stream.group(number));
+            let group = removed.as_deref().or_else(|| stream.group(number));
             let is_done = group.is_none_or(|group| capture.next(group, left, &mut piece));
-            capture.removed = removed;
+            if is_done {
+                self.done.extend(removed);
+            } else {
+                capture.removed = removed;
+            }
             left = left.saturating_sub(piece.len().max(1));
             pieces.push((number, piece));
             if is_done {
@@ -139,7 +147,7 @@ impl Capture {
     }
 
     /// Keeps a group that was removed for as long as it is needed; gives it back if it is not.
-    pub(crate) fn keep(&mut self, number: u32, group: Group) -> Option<Group> {
+    pub(crate) fn keep(&mut self, number: u32, group: Box<Group>) -> Option<Box<Group>> {
         match self.groups.get_mut(&number) {
             Some(capture) if capture.removed.is_none() => {
                 capture.removed = Some(group);

@@ -189,8 +189,7 @@ impl Mender {
                     .into_iter()
                     .flatten()
                 {
-                    let removed = StreamChange::GroupRemoved { group };
-                    stream.apply(&removed, Lsn::ZERO, log)?;
+                    stream.remove_group(group)?;
                     self.note(number, GROUP_REMOVED);
                 }
                 return Ok(Some(Cow::Borrowed(change)));

@@ -120,13 +120,13 @@ fn run(batch: &mut Batch<'_>, op: &Op) {
         Op::Flush => drop(batch.flush(Some(0))),
         Op::Wait { ms } => batch.set_now(batch.now_ms() + ms),
         Op::SetCounters { .. } | Op::Range { .. } => {}
-        Op::EndCommand
-        | Op::Reopen
-        | Op::Checkpoint
-        | Op::Sync
-        | Op::Write
-        | Op::Crash { .. }
-        | Op::Kill => drop(batch.end_command()),
+        Op::Reopen | Op::Checkpoint => {
+            let Core { state, log, .. } = batch.core();
+            drop(state.reap(log));
+        }
+        Op::EndCommand | Op::Sync | Op::Write | Op::Crash { .. } | Op::Kill => {
+            batch.end_command();
+        }
     }
 }
 
@@ -144,6 +144,19 @@ fn rebuild(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> Vec<u8> {
     }
     state.finish_recovery(&core.log).unwrap();
     state.image()
+}
+
+/// Live entries of each segment, counted one by one.
+fn counted(core: &mut Core) -> Vec<(Lsn, u64)> {
+    let streams = core.state.keyspace.streams();
+    let lsns: Vec<_> = streams.flat_map(|stream| stream.index.lsns()).collect();
+    let mut counts = core.log.segments().live();
+    for at in 0..counts.len() {
+        let end = counts.get(at + 1).map_or(Lsn(u64::MAX), |next| next.0);
+        let is_in = |lsn: &&Lsn| (counts[at].0..end).contains(lsn);
+        counts[at].1 = lsns.iter().filter(is_in).count() as u64;
+    }
+    counts
 }
 
 proptest! {
@@ -172,7 +185,7 @@ proptest! {
         let mut during = during.iter();
         loop {
             let mut section = Vec::new();
-            let Core { state, log } = batch.core();
+            let Core { state, log, .. } = batch.core();
             let end = log.end_frame();
             let part = state.checkpoint_part(&mut cursor, end);
             part.encode(&mut section);
@@ -189,6 +202,9 @@ proptest! {
 
         let core = batch.core();
         let live = core.state.image();
+        while core.state.reap(&mut core.log).is_some() {}
+        prop_assert!(live == core.state.image(), "the state has changed with what was removed");
+        prop_assert_eq!(core.log.segments().live(), counted(core));
         let all = core.state.journal.clone();
         let behind: Vec<_> = all.iter().copied().filter(|&lsn| lsn >= begin).collect();
         let from_checkpoint = rebuild(core, &sections, &behind);

@@ -191,7 +191,8 @@ fn clients(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("total_blocking_keys_on_nokey", hub.waiters.keys_on_nokey());
 }
 
-fn memory(_: &mut Ctx<'_, '_>, lines: &mut Lines) {
+fn memory(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
+    let stats = ctx.server.engine.stats_in(ctx.batch);
     let process = Process::present();
     // The allocator keeps no count; what the kernel counts is what matters to an operator.
     lines.bytes("used_memory", process.resident);
@@ -209,8 +210,8 @@ fn memory(_: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("mem_fragmentation_bytes", 0);
     lines.field("mem_allocator", "system");
     lines.field("active_defrag_running", 0);
-    lines.field("lazyfree_pending_objects", 0);
-    lines.field("lazyfreed_objects", 0);
+    lines.field("lazyfree_pending_objects", stats.remains);
+    lines.field("lazyfreed_objects", stats.reaped);
 }
 
 fn persistence(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
