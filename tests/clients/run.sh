@@ -4,7 +4,7 @@
 #
 #   tests/clients/run.sh [PART ...]      default: all of them, which are
 #       oracle scenarios faults                 the broker beside real servers, and on bad disks
-#       redis-py node-redis ioredis lettuce jedis spring redisson go-redis      clients
+#       redis-py node-redis ioredis lettuce jedis spring redisson go-redis redis-rs redis-cli redis-benchmark    clients
 #
 # The clients report each check of lib/checks.txt; docs/clients.md must say what they found, and
 # UPDATE=1 writes it. ORACLE_SEQUENCES (default 4000) and ORACLE_SEED (default 1) set the size and the start of the
@@ -17,7 +17,7 @@ target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_direc
 tools=$target/clients
 results=$tools/results
 mkdir -p "$results"
-all=(oracle scenarios redis-py node-redis ioredis lettuce jedis spring redisson go-redis faults)
+all=(oracle scenarios redis-py node-redis ioredis lettuce jedis spring redisson go-redis redis-rs redis-cli redis-benchmark faults)
 wanted=("$@")
 [ ${#wanted[@]} -gt 0 ] || { wanted=("${all[@]}"); rm -f "$results"/*; }
 
@@ -56,6 +56,10 @@ run_go() {
     (cd "$here/go-redis" && go test -vet=off -count=1 ./...)
 }
 
+run_rust() {
+    (cd "$here/redis-rs" && cargo fmt --check && CARGO_TARGET_DIR=$tools/redis-rs cargo run --quiet --locked)
+}
+
 run_java() { # MODULE CLASS
     java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$java/$1/classes:$(cat "$java/$1/classpath")" "$2"
 }
@@ -88,6 +92,12 @@ for part in "${wanted[@]}"; do
         go-redis)
             install_go
             client go-redis run_go
+            ;;
+        redis-rs)
+            client redis-rs run_rust
+            ;;
+        redis-cli | redis-benchmark)
+            client "$part" "$python" "$here/$part/checks.py"
             ;;
         faults)
             check "failing disks" "$python" "$here/faults/faults.py"

@@ -18,7 +18,7 @@ PAGE = os.path.join(HERE, "..", "..", "..", "docs", "clients.md")
 # In the order of the table.
 CLIENTS = [
     "redis-py", "redis-py asyncio", "node-redis", "ioredis", "Lettuce", "Jedis", "Spring Data Redis", "Redisson",
-    "go-redis",
+    "go-redis", "redis-rs", "redis-rs async", "redis-cli", "redis-benchmark",
 ]
 ABSENT = {
     "StackExchange.Redis": "not run, because the machines of these checks have neither a .NET SDK nor a way to its registry",
