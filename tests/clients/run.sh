@@ -5,6 +5,7 @@
 #   tests/clients/run.sh [PART ...]      default: all of them, which are
 #       oracle scenarios faults                 the broker beside real servers, and on bad disks
 #       redis-py node-redis ioredis lettuce jedis spring redisson go-redis redis-rs redis-cli redis-benchmark    clients
+#       examples                                what examples/README.md shows
 #
 # The clients report each check of lib/checks.txt; docs/clients.md must say what they found, and
 # UPDATE=1 writes it. ORACLE_SEQUENCES (default 4000) and ORACLE_SEED (default 1) set the size and the start of the
@@ -17,7 +18,8 @@ target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_direc
 tools=$target/clients
 results=$tools/results
 mkdir -p "$results"
-all=(oracle scenarios redis-py node-redis ioredis lettuce jedis spring redisson go-redis redis-rs redis-cli redis-benchmark faults)
+all=(oracle scenarios redis-py node-redis ioredis lettuce jedis spring redisson go-redis redis-rs redis-cli redis-benchmark
+    examples faults)
 wanted=("$@")
 [ ${#wanted[@]} -gt 0 ] || { wanted=("${all[@]}"); rm -f "$results"/*; }
 
@@ -98,6 +100,10 @@ for part in "${wanted[@]}"; do
             ;;
         redis-cli | redis-benchmark)
             client "$part" "$python" "$here/$part/checks.py"
+            ;;
+        examples)
+            install_node
+            check "the examples print what their page shows" "$python" "$here/lib/examples.py"
             ;;
         faults)
             check "failing disks" "$python" "$here/faults/faults.py"
