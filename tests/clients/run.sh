@@ -63,7 +63,7 @@ run_rust() {
 }
 
 run_java() { # MODULE CLASS
-    java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$java/$1/classes:$(cat "$java/$1/classpath")" "$2"
+    java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$java_build/$1/classes:$(cat "$java_build/$1/classpath")" "$2"
 }
 
 for part in "${wanted[@]}"; do

@@ -46,16 +46,16 @@ install_go() {
     export PATH=$tools/venv/bin:$PATH
 }
 
-# The Java clients, compiled once a run: a module's classes and its class path are below $java. What was downloaded
+# The Java clients, compiled once a run: a module's classes and its class path are below $java_build. What was downloaded
 # once is not asked for again.
 install_java() {
-    [ -z "${java:-}" ] || return 0
+    [ -z "${java_build:-}" ] || return 0
     install_package javac openjdk-17-jdk-headless
     install_package mvn maven
-    java=$tools/java
+    java_build=$tools/java
     local offline=
-    cmp -s <(cat "$here"/java/pom.xml "$here"/java/*/pom.xml) "$java/installed.xml" && offline=-o
-    (cd "$here/java" && mvn -q -B -ntp $offline "-Dmaven.repo.local=$tools/m2" "-Dchecks.build=$java" \
+    cmp -s <(cat "$here"/java/pom.xml "$here"/java/*/pom.xml) "$java_build/installed.xml" && offline=-o
+    (cd "$here/java" && mvn -q -B -ntp $offline "-Dmaven.repo.local=$tools/m2" "-Dchecks.build=$java_build" \
         compile dependency:build-classpath '-Dmdep.outputFile=${project.build.directory}/classpath')
-    cat "$here"/java/pom.xml "$here"/java/*/pom.xml >"$java/installed.xml"
+    cat "$here"/java/pom.xml "$here"/java/*/pom.xml >"$java_build/installed.xml"
 }

@@ -48,6 +48,12 @@ class Rows(unittest.TestCase):
         self.assertEqual(client.row(CHECKS), "| c | 1.2 | Ada | RESP3 | yes | - |")
         self.assertEqual(list(client.notes(CHECKS)), ["* c, two: no way", "* c also: three"])
 
+    def test_a_row_may_differ_in_what_the_machine_decides_and_in_nothing_else(self):
+        row, other = "| c | 1.2 | Go 1.26 | RESP3 | yes |", "| c | 1.2 | Go 1.27 | RESP3 | yes |"
+        self.assertEqual(report.compared(row), report.compared(other))
+        for other in ("| c | 1.3 | Go 1.26 | RESP3 | yes |", "| c | 1.2 | Go 1.26 | RESP3 | - |", "| d | 1.2 | Go 1.26 | RESP3 | yes |"):
+            self.assertNotEqual(report.compared(row), report.compared(other))
+
 
 if __name__ == "__main__":
     unittest.main()
