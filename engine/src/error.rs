@@ -25,6 +25,12 @@ pub enum Error {
     /// The stream's last generated ID is the largest one.
     #[error("the stream has exhausted the last possible ID")]
     IdExhausted,
+    /// A stream that is to be built contradicts itself, or cannot be read.
+    #[error("malformed stream: {what}")]
+    Malformed {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// An argument is beyond a named limit of [`crate::limits`].
     #[error("{what} of {size} bytes is over the limit of {limit} bytes")]
     TooLarge {

@@ -28,6 +28,15 @@ use crate::{Error, Lsn, Result};
 /// Probes of a search inside a node that guess where the ID is; the others halve.
 const GUESSES: u32 = 3;
 
+/// How full a logical node of a stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeSize {
+    /// Entries that it has.
+    pub live: u32,
+    /// Entries that it ever had, deleted and trimmed ones included.
+    pub added: u32,
+}
+
 /// A live entry by its place in the index, or the end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
@@ -76,6 +85,25 @@ impl Index {
 
     fn last_node(&self) -> Option<&Node> {
         self.node(self.node_count().checked_sub(1)?)
+    }
+
+    /// How many entries the nodes have and had, from the first node on.
+    pub(crate) fn node_sizes(&self) -> impl Iterator<Item = NodeSize> {
+        self.nodes().map(|node| NodeSize {
+            live: u32::try_from(node.offsets.len()).unwrap_or(u32::MAX),
+            added: node.added,
+        })
+    }
+
+    /// Counts entries as added to the last node that were deleted elsewhere; false if there is no
+    /// node to count them to.
+    pub(crate) fn count_missing(&mut self, count: u32) -> bool {
+        let last = self.node_count().wrapping_sub(1);
+        if let Some(node) = self.nodes.get_mut(last) {
+            node.added = node.added.saturating_add(count);
+            return true;
+        }
+        count == 0
     }
 
     /// The ID of the first entry; `0-0` if there is none.

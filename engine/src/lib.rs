@@ -26,9 +26,10 @@ mod stream;
 mod tests;
 
 pub use batch::{
-    AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, Counters, Cursor,
-    Deliver, Delivery, GroupFull, GroupInfo, History, Member, NewId, PendingFilter, PendingInfo,
-    PendingSummary, Range, StreamFull, StreamInfo, Trim, TrimStrategy,
+    AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, ConsumerParts,
+    Counters, Cursor, Deliver, Delivery, EntrySource, Export, GroupFull, GroupInfo, GroupParts,
+    History, Member, NewId, NewStream, PendingFilter, PendingInfo, PendingParts, PendingSummary,
+    Piece, Range, StreamFull, StreamInfo, StreamParts, Trim, TrimStrategy,
 };
 pub use check::{CheckReport, CheckedState, Damage, check};
 pub use engine::{
@@ -38,5 +39,6 @@ pub use engine::{
 pub use entries::{Entries, Fields};
 pub use error::{Error, Result};
 pub use id::EntryId;
+pub use index::NodeSize;
 pub use lsn::Lsn;
 pub use options::{Options, Recovery, SyncPolicy, Threads};

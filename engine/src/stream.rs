@@ -195,6 +195,9 @@ impl Stream {
                 self.index.set_first(first);
                 self.extra_mut().max_deleted = max_deleted;
             }
+            StreamChange::EntriesMissing { count, highest } => {
+                self.count_missing(count, highest)?;
+            }
             StreamChange::CountersSet {
                 last_id,
                 entries_added,
@@ -237,6 +240,15 @@ impl Stream {
         }
         self.last_id = id;
         self.entries_added = self.entries_added.saturating_add(1);
+        Ok(())
+    }
+
+    fn count_missing(&mut self, count: u32, highest: EntryId) -> Result<(), Contradiction> {
+        if !self.index.count_missing(count) {
+            return Err("a record says that entries are missing of no node");
+        }
+        let extra = self.extra_mut();
+        extra.tombstone = extra.tombstone.max(highest);
         Ok(())
     }
 

@@ -52,7 +52,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Copies a stream with its entries, groups and expiry to a key that does not exist.
+    /// Copies a stream with its entries, groups and expiry to a key that does not exist. A copy is
+    /// one transaction: its records take at most
+    /// [`FRAME_PAYLOAD_MAX`](crate::limits::FRAME_PAYLOAD_MAX) bytes.
     ///
     /// # Errors
     ///
@@ -225,6 +227,17 @@ impl Batch<'_> {
             used_s => u64::from(used_s) * 1000,
         };
         Some(self.now_ms.saturating_sub(used_ms))
+    }
+
+    /// Says when a key was last used; nothing happens if there is none.
+    pub fn set_idle_ms(&mut self, db: u8, key: &[u8], idle_ms: u64) {
+        let used_s = self.now_ms.saturating_sub(idle_ms) / 1000;
+        if let Some(slot) = self.find(db, key)
+            && let Some(stream) = self.guard.state.keyspace.stream_mut(slot)
+        {
+            // 0 stands for a time that is not known.
+            stream.used_s = u32::try_from(used_s).unwrap_or(u32::MAX).max(1);
+        }
     }
 
     /// Marks the key as used; false if there is none.

@@ -4,8 +4,10 @@
 //! closes one, or one whole transaction, and says what its reply depends on. Each operation checks
 //! first, then logs its outcome, then applies the record: an operation that fails changes nothing.
 
+mod build;
 mod claims;
 mod copy;
+mod export;
 mod groups;
 mod info;
 mod keys;
@@ -15,7 +17,11 @@ mod trim;
 
 use parking_lot::MutexGuard;
 
+pub use build::{
+    ConsumerParts, EntrySource, GroupParts, NewStream, PendingParts, Piece, StreamParts,
+};
 pub use claims::{AutoClaim, AutoClaimed, Claim, Claimed};
+pub use export::Export;
 pub use groups::{Cursor, Deliver, Delivery, History, Member};
 pub use info::{
     ConsumerFull, ConsumerInfo, GroupFull, GroupInfo, PendingFilter, PendingInfo, PendingSummary,

@@ -8,7 +8,9 @@ use crate::format::entry::{self, NewEntry};
 use crate::format::record::{Record, StreamChange};
 use crate::id::EntryId;
 use crate::index::{Index, Position};
-use crate::limits::{ENTRY_LEN_MAX, FRAME_PAYLOAD_MAX, KEY_LEN_MAX, RECORD_IDS_MAX};
+use crate::limits::{
+    ENTRY_LEN_MAX, FRAME_PAYLOAD_MAX, KEY_LEN_MAX, NODE_ENTRIES_MAX, RECORD_IDS_MAX,
+};
 use crate::log::{Growth, Log};
 use crate::lsn::Lsn;
 use crate::stream::Stream;
@@ -137,7 +139,7 @@ impl Batch<'_> {
         let addition = Addition {
             slot,
             id,
-            opens_node: false,
+            node: NodeChoice::ByCount,
         };
         let put = |out: &mut Vec<u8>, head| entry::put(out, head, body_len, fields);
         self.append_entry(addition, put, record_len);
@@ -240,7 +242,7 @@ impl Batch<'_> {
     }
 
     /// The record that makes a stream.
-    fn new_stream<'k>(&mut self, db: u8, key: &'k [u8]) -> Result<Record<'k>> {
+    pub(super) fn new_stream<'k>(&mut self, db: u8, key: &'k [u8]) -> Result<Record<'k>> {
         check_len("key", key, KEY_LEN_MAX)?;
         let db = self.physical(db).ok_or(Error::NoSuchKey)?;
         let stream = self.guard.state.keyspace.free_number();
@@ -253,16 +255,17 @@ impl Batch<'_> {
     /// Logs and applies an entry that was admitted; `put` encodes at most `len_max` bytes.
     pub(super) fn append_entry(
         &mut self,
-        Addition {
-            slot,
-            id,
-            opens_node,
-        }: Addition,
+        Addition { slot, id, node }: Addition,
         put: impl FnOnce(&mut Vec<u8>, NewEntry),
         len_max: usize,
     ) {
         let stream = self.stream_in(slot);
-        let (number, entries_max) = (stream.number, self.guard.state.node_entries_max);
+        let number = stream.number;
+        let entries_max = match node {
+            NodeChoice::Starts => 0,
+            NodeChoice::ByCount => self.guard.state.node_entries_max,
+            NodeChoice::GoesOn => NODE_ENTRIES_MAX,
+        };
         let Core { state, log, .. } = &mut *self.guard;
         // The entry lies at the end of the log or, if a segment ends there, a little behind it.
         let reach = log.end().plus(NODE_REACH_MARGIN + len_max as u64);
@@ -270,7 +273,7 @@ impl Batch<'_> {
             .keyspace
             .stream(slot)
             .expect("the slot was just found");
-        let starts_node = opens_node || stream.index.must_start_node(reach, entries_max);
+        let starts_node = stream.index.must_start_node(reach, entries_max);
         let lsn = log.append(len_max, |out, lsn| {
             let head = NewEntry {
                 lsn,
@@ -314,8 +317,18 @@ impl Batch<'_> {
 pub(super) struct Addition {
     pub(super) slot: u32,
     pub(super) id: EntryId,
-    /// Whether it starts a node although there is room in the last one.
-    pub(super) opens_node: bool,
+    pub(super) node: NodeChoice,
+}
+
+/// Which logical node a new entry goes into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NodeChoice {
+    /// One of its own.
+    Starts,
+    /// The last one, as long as that has fewer entries than a node takes by the setting.
+    ByCount,
+    /// The last one, as long as no limit is in the way.
+    GoesOn,
 }
 
 /// How far behind the end of the log a new entry may lie: behind the open frame and what is left of
@@ -337,7 +350,7 @@ pub(super) fn info_of(stream: &Stream) -> StreamInfo {
 }
 
 /// Length of the body that the fields make.
-fn check_fields(fields: &[&[u8]]) -> Result<usize> {
+pub(super) fn check_fields(fields: &[&[u8]]) -> Result<usize> {
     let size = fields.iter().map(|field| field.len() as u64).sum::<u64>();
     if size > ENTRY_LEN_MAX as u64 {
         return Err(Error::TooLarge {

@@ -74,9 +74,6 @@ const DELIVERED: u8 = 17;
 const REDELIVERED: u8 = 18;
 pub(super) const ACKED: u8 = 19;
 const CLAIMED: u8 = 20;
-/// The highest kind that there is.
-#[cfg(test)]
-pub(crate) const KIND_MAX: u8 = CLAIMED;
 
 /// The most bytes of one ID in a list, with what belongs to it.
 pub(super) const LISTED_LEN_MAX: usize = 4 * varint::VARINT_LEN_MAX;

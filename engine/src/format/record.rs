@@ -20,8 +20,6 @@ use super::codec::{
     put_bytes, put_id, put_option, take_count, take_id, take_name, take_option, take_u8, take_u32,
 };
 use super::entry;
-#[cfg(test)]
-pub(crate) use super::group_record::KIND_MAX;
 use super::group_record::LISTED_LEN_MAX;
 pub(crate) use super::group_record::{Claimed, GroupChange};
 use super::ids::{IdReader, IdWriter};
@@ -65,6 +63,9 @@ pub(crate) enum StreamChange<'a> {
         first: EntryId,
         entries: Cow<'a, [(EntryId, Lsn)]>,
     },
+    /// Entries are missing that were deleted before the stream was built: `count` of them in the
+    /// last node, and none above `highest`.
+    EntriesMissing { count: u32, highest: EntryId },
     /// Counters were set by hand.
     CountersSet {
         last_id: EntryId,
@@ -95,6 +96,10 @@ const ENTRIES_DELETED: u8 = 9;
 const COUNTERS_SET: u8 = 10;
 const GROUP_CREATED: u8 = 11;
 const GROUP_REMOVED: u8 = 12;
+const ENTRIES_MISSING: u8 = 21;
+/// The highest kind that there is.
+#[cfg(test)]
+pub(crate) const KIND_MAX: u8 = ENTRIES_MISSING;
 /// The most bytes that a record takes beside its name and lists.
 const FIXED_LEN_MAX: usize = 1 + 10 * varint::VARINT_LEN_MAX;
 impl Record<'_> {
@@ -173,6 +178,7 @@ impl StreamChange<'_> {
             Self::EntryAdded { .. } => entry::KIND,
             Self::Trimmed { .. } => TRIMMED,
             Self::EntriesDeleted { .. } => ENTRIES_DELETED,
+            Self::EntriesMissing { .. } => ENTRIES_MISSING,
             Self::CountersSet { .. } => COUNTERS_SET,
             Self::GroupCreated { .. } => GROUP_CREATED,
             Self::GroupRemoved { .. } => GROUP_REMOVED,
@@ -203,6 +209,10 @@ impl StreamChange<'_> {
                 put_id(out, *max_deleted);
                 put_id(out, *first);
                 put_deleted(out, entries);
+            }
+            Self::EntriesMissing { count, highest } => {
+                varint::put(out, u64::from(*count));
+                put_id(out, *highest);
             }
             Self::CountersSet {
                 last_id,
@@ -256,6 +266,10 @@ impl<'a> StreamChange<'a> {
                 max_deleted: take_id(input)?,
                 first: take_id(input)?,
                 entries: take_deleted(input)?.into(),
+            },
+            ENTRIES_MISSING => Self::EntriesMissing {
+                count: take_u32(input)?,
+                highest: take_id(input)?,
             },
             COUNTERS_SET => Self::CountersSet {
                 last_id: take_id(input)?,
@@ -380,6 +394,10 @@ mod tests {
                 max_deleted: id,
                 first: EntryId::MIN,
                 entries: vec![(id, Lsn(900)), (EntryId::MAX, Lsn(17))].into(),
+            },
+            StreamChange::EntriesMissing {
+                count: u32::MAX,
+                highest: id,
             },
             StreamChange::CountersSet {
                 last_id: id,

@@ -134,8 +134,9 @@ impl Capture {
                     capture.before(group, change);
                 }
             }
-            // The head of the stream is taken, and additions lie behind the bounds.
+            // The head of the stream is taken, its last node too, and additions lie behind the bounds.
             StreamChange::EntryAdded { .. }
+            | StreamChange::EntriesMissing { .. }
             | StreamChange::ExpirySet { .. }
             | StreamChange::CountersSet { .. }
             | StreamChange::Created { .. }

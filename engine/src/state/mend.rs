@@ -182,6 +182,9 @@ impl Mender {
                     entries: entries.into(),
                 }
             }
+            StreamChange::EntriesMissing { highest, .. } if stream.index.len() == 0 => {
+                StreamChange::EntriesMissing { count: 0, highest }
+            }
             StreamChange::GroupCreated { group, name, .. } => {
                 let named = stream.group_number(name);
                 let numbered = stream.group(group).map(|_| group);

@@ -17,7 +17,7 @@ use crate::state::{Mender, State};
 
 /// Runs an operation for what it does to the state; whether it succeeds does not matter.
 #[expect(clippy::too_many_lines, reason = "one arm an operation")]
-fn run(batch: &mut Batch<'_>, op: &Op) {
+pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
     match *op {
         Op::Add { key, step } => {
             let last = batch.stream(0, KEYS[key]).unwrap_or_default().last_id;

@@ -1,5 +1,6 @@
 //! Tests of the state as a whole: random operations against a model, and the fold against itself.
 
+mod build;
 mod fold;
 mod model;
 mod ops;
