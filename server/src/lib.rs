@@ -19,6 +19,7 @@ pub mod parameters;
 mod process;
 mod progress;
 mod pubsub;
+mod rdb;
 mod refusal;
 mod reply;
 mod resp;

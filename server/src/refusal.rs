@@ -126,6 +126,7 @@ impl From<Error> for Refusal {
                 "POISONED A write or sync to the data directory failed: the broker must be \
                  restarted",
             ),
+            Error::Malformed { .. } => Self::new("ERR Bad data format"),
             Error::Corrupt { .. } => Self::format(format_args!("CORRUPT {error}")),
             other => Self::format(format_args!("ERR {other}")),
         }

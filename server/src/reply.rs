@@ -11,12 +11,23 @@ use alluvium_engine::{Entries, EntryId, Error, Fields};
 use crate::refusal::Refusal;
 use crate::resp::{Protocol, encode};
 
-/// Entries to be rendered at a place among the bytes of a reply.
+/// Makes a bulk string when what it depends on is settled.
+pub(crate) type LateBulk = Box<dyn FnOnce() -> Result<Vec<u8>, Error> + Send>;
+
+/// What is rendered later.
+enum Content {
+    /// An array of entries.
+    Entries(Entries),
+    /// The first of the entries, without an array around it.
+    Entry(Entries),
+    /// A bulk string, until it is made.
+    Bulk(Option<LateBulk>),
+}
+
+/// Something to be rendered at a place among the bytes of a reply.
 struct Deferred {
     at: usize,
-    entries: Entries,
-    /// Rendered as one entry, without the array around it.
-    is_single: bool,
+    content: Content,
     protocol: Protocol,
     /// The bytes of the command that this belongs to.
     command: Range<usize>,
@@ -130,7 +141,7 @@ impl Reply {
         }
         let mut at = self.progress;
         at.command_at = None;
-        while let Some(deferred) = self.deferred.get(at.deferred) {
+        while let Some(deferred) = self.deferred.get_mut(at.deferred) {
             if out.len() >= len_max {
                 self.progress = at;
                 return Ok(Rendered::Part);
@@ -143,8 +154,8 @@ impl Reply {
                 }
                 out.extend_from_slice(&self.bytes[at.bytes..deferred.at]);
                 at.bytes = deferred.at;
-                if !deferred.is_single {
-                    encode::header(out, b'*', deferred.entries.len());
+                if let Content::Entries(entries) = &deferred.content {
+                    encode::header(out, b'*', entries.len());
                 }
             }
             let done = at.entries.unwrap_or(0);
@@ -182,25 +193,41 @@ impl Reply {
 }
 
 impl Deferred {
-    fn is_complete(&self, rendered: usize) -> bool {
-        rendered
-            >= if self.is_single {
-                1
-            } else {
-                self.entries.len()
-            }
+    /// How many items it has.
+    fn len(&self) -> usize {
+        match &self.content {
+            Content::Entries(entries) => entries.len(),
+            Content::Entry(_) | Content::Bulk(_) => 1,
+        }
     }
 
-    /// Renders entries from the given index on; returns how many.
-    fn render(&self, from: usize, out: &mut Vec<u8>, len_max: usize) -> Result<usize, Error> {
+    fn is_complete(&self, rendered: usize) -> bool {
+        rendered >= self.len()
+    }
+
+    /// Renders items from the given index on; returns how many.
+    fn render(&mut self, from: usize, out: &mut Vec<u8>, len_max: usize) -> Result<usize, Error> {
         let mut count = 0;
         if self.is_complete(from) {
             return Ok(0);
         }
-        self.entries.visit(from, &mut |id, fields| {
+        let (entries, is_single) = match &mut self.content {
+            Content::Entries(entries) => (entries, false),
+            Content::Entry(entries) => (entries, true),
+            Content::Bulk(make) => {
+                // It may take a while: the connections of this thread move to another one.
+                let make = make.take().expect("it is made once");
+                match tokio::task::block_in_place(make) {
+                    Ok(bytes) => encode::bulk(out, &bytes),
+                    Err(error) => encode::error(out, Refusal::from(error).text()),
+                }
+                return Ok(1);
+            }
+        };
+        entries.visit(from, &mut |id, fields| {
             entry(out, id, fields, self.protocol);
             count += 1;
-            let is_done = self.is_single || out.len() >= len_max;
+            let is_done = is_single || out.len() >= len_max;
             if is_done {
                 ControlFlow::Break(())
             } else {
@@ -355,7 +382,7 @@ impl Reply {
     /// An array of entries, each `[id, [field, value, ...]]`, or `[id, null]` for one that a
     /// pending list still names though it is deleted.
     pub(crate) fn entries(&mut self, entries: Entries) {
-        self.defer(entries, false);
+        self.defer(Content::Entries(entries));
     }
 
     /// The first of the entries without an array around it; null if there is none.
@@ -363,16 +390,20 @@ impl Reply {
         if entries.is_empty() {
             self.null();
         } else {
-            self.defer(entries, true);
+            self.defer(Content::Entry(entries));
         }
     }
 
-    fn defer(&mut self, entries: Entries, is_single: bool) {
+    /// A bulk string that is made outside of the locks.
+    pub(crate) fn late_bulk(&mut self, make: LateBulk) {
+        self.defer(Content::Bulk(Some(make)));
+    }
+
+    fn defer(&mut self, content: Content) {
         let (at, protocol) = (self.bytes.len(), self.protocol);
         self.deferred.push(Deferred {
             at,
-            entries,
-            is_single,
+            content,
             protocol,
             command: at..at,
         });

@@ -75,6 +75,7 @@ for part in "${wanted[@]}"; do
             ;;
         scenarios)
             check "fixed scenarios against Valkey" "$python" "$here/oracle/scenarios.py"
+            check "streams that move to and from Valkey and Redis" "$python" "$here/oracle/moving.py"
             ;;
         redis-py)
             client redis-py "$python" -m unittest discover -s "$here/redis-py"

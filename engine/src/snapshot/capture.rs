@@ -134,7 +134,8 @@ impl Capture {
                     capture.before(group, change);
                 }
             }
-            // The head of the stream is taken, its last node too, and additions lie behind the bounds.
+            // The head of the stream is taken, with its last node, and additions lie behind the
+            // bounds.
             StreamChange::EntryAdded { .. }
             | StreamChange::EntriesMissing { .. }
             | StreamChange::ExpirySet { .. }

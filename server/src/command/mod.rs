@@ -20,6 +20,7 @@ mod connection;
 mod debug;
 #[cfg(test)]
 mod documentation;
+mod dump;
 mod expiry;
 mod groups;
 mod help;

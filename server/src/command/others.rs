@@ -218,10 +218,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             "fcall_ro",
         ],
     ),
-    (
-        "dumped values",
-        &["dump", "migrate", "restore", "restore-asking"],
-    ),
+    ("links to other servers", &["migrate", "restore-asking"]),
 ];
 
 /// What a command of another data type is answered; `None` if the name is not known as one.

@@ -7,9 +7,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    Spec, absent, client, config, connection, debug, expiry, groups, info, introspection, keys,
-    latency, object, others, own, pending, pubsub, reads, server, slowlog, streams, transaction,
-    xinfo,
+    Spec, absent, client, config, connection, debug, dump, expiry, groups, info, introspection,
+    keys, latency, object, others, own, pending, pubsub, reads, server, slowlog, streams,
+    transaction, xinfo,
 };
 
 /// A command or subcommand at its place in the table.
@@ -64,6 +64,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         xinfo::SPECS,
         keys::SPECS,
         expiry::SPECS,
+        dump::SPECS,
         object::SPECS,
         others::SPECS,
         client::SPECS,

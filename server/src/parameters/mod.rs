@@ -98,6 +98,8 @@ pub struct Config {
     pub stream_node_max_entries: u32,
     /// Whether a group's lag is what Redis estimates, instead of exact.
     pub stream_lag_compat: bool,
+    /// The newest version of Redis's RDB format that DUMP writes.
+    pub dump_rdb_version: u16,
     /// How much the log lines say.
     pub loglevel: LogLevel,
     /// File for the log lines; empty: standard output.
@@ -165,6 +167,7 @@ impl Default for Config {
             recovery: Recovery::Strict,
             stream_node_max_entries: 100,
             stream_lag_compat: false,
+            dump_rdb_version: crate::rdb::WRITTEN_VERSIONS.1,
             loglevel: LogLevel::Notice,
             logfile: PathBuf::new(),
             pidfile: PathBuf::new(),

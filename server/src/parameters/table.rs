@@ -137,6 +137,18 @@ pub(crate) const TABLE: &[Parameter] = &[
     ),
     kept("dbfilename", Form::Text, "dump.rdb"),
     parameter("dir", path!(dir), AtStart, "The data directory."),
+    parameter(
+        "dump-rdb-version",
+        count!(
+            Number,
+            dump_rdb_version,
+            crate::rdb::WRITTEN_VERSIONS.0 as i64,
+            crate::rdb::WRITTEN_VERSIONS.1 as i64
+        ),
+        AnyTime,
+        "Version of the RDB format in which DUMP writes: 11 for Redis from 7.2 on and Valkey, 10 for \
+         Redis 7.0, 9 for Redis 5.0 to 6.2. An older one leaves out what it has no place for.",
+    ),
     kept("dynamic-hz", FLAG, "yes"),
     parameter(
         "enable-debug-command",

@@ -94,6 +94,33 @@ for flags in ("KEA", "Kt", "Eg", "EA", "KEtn", "KEm", "KExd"):
     listening(flags)
 
 
+@scenario
+def restoring_tells_and_wakes(s):
+    s.calls("w", "CONFIG SET notify-keyspace-events KEAnm", "XADD s 1-1 f v", "XGROUP CREATE s g $", "COPY s more",
+            "XADD more 2-1 f v")
+    payload, more = s.actor("w").call("DUMP", "s")[1], s.actor("w").call("DUMP", "more")[1]
+    restores = [["t", "0", payload], ["t", "0", payload], ["t", "0", payload, "REPLACE"], ["t", "100000", payload, "REPLACE"],
+                ["t", "1", payload, "REPLACE", "ABSTTL"], ["t", "1", payload, "ABSTTL"], ["t", "0", payload[:-1]]]
+    s.call("a", "PSUBSCRIBE", "__key*__:*")
+    for words in restores:
+        s.note("w", ["RESTORE"] + words[:2] + words[3:], s.actor("w").call("RESTORE", *words))
+    s.calls("w", "DUMP none", "PUBLISH __keyend__: end")
+    while True:
+        reply = s.read("a", timeout=1.0)
+        if reply[0] in ("silence", "closed") or reply[1][-1] == ("$", b"end"):
+            break
+    s.waits("b", "XREAD", "BLOCK", "0", "STREAMS", "u", "0", clients=1)
+    s.call("x", "WATCH", "u")
+    s.note("w", ["RESTORE", "u"], s.actor("w").call("RESTORE", "u", "0", payload))
+    s.read("b")
+    s.calls("x", "MULTI", "PING", "EXEC")
+    s.waits("c", "XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">", clients=1)
+    s.note("w", ["RESTORE", "s"], s.actor("w").call("RESTORE", "s", "0", payload, "REPLACE"))
+    s.silent("c")
+    s.note("w", ["RESTORE", "s", "(more)"], s.actor("w").call("RESTORE", "s", "0", more, "REPLACE"))
+    s.read("c")
+
+
 @like_redis
 def a_time_in_the_past_deletes(s):
     s.call("w", "CONFIG", "SET", "notify-keyspace-events", "KEA")
@@ -280,7 +307,7 @@ def without_a_cluster(s):
 @like_redis
 def command_table(s):
     names = ("xadd xlen xrange xrevrange xread xreadgroup xdel xtrim xsetid xgroup xack xclaim xautoclaim xpending xinfo del unlink "
-             "exists type touch rename renamenx copy move swapdb keys scan randomkey dbsize flushdb flushall expire pexpire "
+             "exists type touch dump restore rename renamenx copy move swapdb keys scan randomkey dbsize flushdb flushall expire pexpire "
              "expireat pexpireat ttl pttl expiretime pexpiretime persist object memory select ping echo hello auth quit reset client "
              "command time wait role multi exec discard watch unwatch publish subscribe psubscribe unsubscribe punsubscribe pubsub "
              "info config slowlog latency monitor save bgsave lastsave bgrewriteaof debug shutdown").split()
