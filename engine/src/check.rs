@@ -3,11 +3,12 @@
 //! ```text
 //!   1. every checkpoint: all its checksums
 //!   2. every log segment: header, every frame, every record, every entry
-//!   3. the state: recovery as at a start, then every entry of every stream read at its place
+//!   3. every sorted segment: every row of its tables, every block
+//!   4. the state: recovery as at a start, then every entry of every stream read at its place
 //! ```
 //!
-//! The second step names all damage, also where a start would not look because a checkpoint lies
-//! behind it. The third is done only where the first two found nothing: it shows that checkpoint,
+//! The first three steps name all damage, also where a start would not look because a checkpoint
+//! lies behind it. The fourth is done only where these found nothing: it shows that checkpoint,
 //! log and index agree. The rule that tells a torn tail from damage is that of
 //! [`recovery`](crate::log::recovery).
 
@@ -26,6 +27,7 @@ use crate::limits::DATABASES;
 use crate::log::scan::{Bytes, Stop};
 use crate::log::{Segment, segment};
 use crate::options::{Options, Threads};
+use crate::sorted::{self, BlockCache};
 use crate::storage::read_only::ReadOnly;
 use crate::storage::{RealStorage, Storage, SystemClock};
 use crate::{EntryId, Error, Lsn, Result};
@@ -44,6 +46,10 @@ pub struct CheckReport {
     pub frames: u64,
     /// Records in those.
     pub records: u64,
+    /// Sorted segments.
+    pub sorted: u64,
+    /// Entries in them, those that are deleted by now as well.
+    pub sorted_entries: u64,
     /// Bytes that were read.
     pub bytes: u64,
     /// Bytes behind the log's end that a start would cut: writes that nobody was told of.
@@ -108,6 +114,7 @@ pub fn check(dir: &Path, progress: &mut dyn FnMut(&Path)) -> Result<CheckReport>
         })?;
         check.checkpoints(&dir.join("checkpoint"))?;
         check.segments(&dir.join("log"))?;
+        check.sorted(&dir.join("sorted"))?;
     }
     let mut report = check.report;
     if report.damage.is_empty() {
@@ -239,6 +246,26 @@ impl Check<'_> {
                 None => return Ok(()),
             }
         }
+    }
+
+    fn sorted(&mut self, dir: &Path) -> Result<()> {
+        let cache = Arc::new(BlockCache::new(0));
+        let found = sorted::find(self.storage, dir, &cache)?;
+        self.report.unknown_files.extend(found.unknown);
+        let mut damage: Vec<_> = found.damaged.into_iter().map(|(error, _)| error).collect();
+        for file in found.files {
+            (self.progress)(file.path());
+            self.report.sorted += 1;
+            self.report.sorted_entries += file.footer().entries;
+            self.report.bytes += file.len();
+            file.verify(&mut |error| damage.push(error));
+        }
+        for error in damage {
+            if let Error::Corrupt { path, offset, what } = error {
+                self.damage(&path, offset, what);
+            }
+        }
+        Ok(())
     }
 
     /// Decodes the records of the valid frames in `run`.

@@ -39,6 +39,8 @@ pub(crate) struct Flaw {
 pub(crate) struct Kept {
     pub(crate) path: PathBuf,
     pub(crate) report: CheckpointReport,
+    /// Which one it is since open, counted from 1; 0 for those that were there.
+    pub(crate) number: u64,
 }
 
 /// A checkpoint that is being written.
@@ -51,11 +53,16 @@ pub(crate) struct Writer<'a> {
     written: u64,
     sections: u32,
     begin: Lsn,
+    number: u64,
 }
 
 impl<'a> Writer<'a> {
-    /// Begins a checkpoint with that header.
-    pub(crate) fn create(storage: &'a dyn Storage, dir: &'a Path, header: Header) -> Result<Self> {
+    /// Begins checkpoint `number`, with that header.
+    pub(crate) fn create(
+        storage: &'a dyn Storage,
+        dir: &'a Path,
+        (number, header): (u64, Header),
+    ) -> Result<Self> {
         let begin = header.begin;
         let path = dir.join(format!("{:016x}{UNFINISHED}", begin.0));
         let file = match storage.open(&path, Access::Create) {
@@ -75,6 +82,7 @@ impl<'a> Writer<'a> {
             written: 0,
             sections: 0,
             begin,
+            number,
         })
     }
 
@@ -134,7 +142,12 @@ impl<'a> Writer<'a> {
             bytes: file_len,
             finished_ms,
         };
-        Ok(Kept { path, report })
+        let number = self.number;
+        Ok(Kept {
+            path,
+            report,
+            number,
+        })
     }
 
     /// Gives up: the unfinished file is removed.
@@ -267,7 +280,12 @@ pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept,
         return flaw(0, "the name of a checkpoint is not that of its end");
     }
     let path = path.to_owned();
-    Ok(Ok((Kept { path, report }, bytes)))
+    let kept = Kept {
+        path,
+        report,
+        number: 0,
+    };
+    Ok(Ok((kept, bytes)))
 }
 
 fn verify(bytes: &[u8]) -> Verified<CheckpointReport> {

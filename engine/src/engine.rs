@@ -4,7 +4,8 @@
 //!   callers --lock--> Core { State, Log } <--gather-- commit thread --write, sync--> segments
 //!                       ^          ^
 //!                       |          '--take next-- preparing thread --make--> next, reserve
-//!                       '--slice by slice-- checkpoint thread --> checkpoint/
+//!                       |--slice by slice-- checkpoint thread --> checkpoint/
+//!                       '--slice by slice-- sorting thread --> sorted/
 //! ```
 //!
 //! One lock guards the state and the log that it is a fold over. It is never held during I/O,
@@ -14,6 +15,7 @@ mod backup;
 mod checkpoints;
 mod open;
 mod reports;
+mod sorting;
 mod threads;
 
 use std::mem::ManuallyDrop;
@@ -38,6 +40,7 @@ pub use reports::{
     BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, EngineStats, Loss, Mended,
     RecoveryReport,
 };
+use sorting::Sorting;
 use threads::Workers;
 
 /// What the lock guards: the state, and the log that it is a fold over.
@@ -63,6 +66,7 @@ struct Shared {
     parts: Parts,
     checkpoints: Checkpoints,
     backups: Backups,
+    sorting: Sorting,
     recovery: RwLock<RecoveryReport>,
 }
 
@@ -111,6 +115,7 @@ impl Engine {
             parts,
             checkpoints: Checkpoints::new(found.kept),
             backups: Backups::default(),
+            sorting: Sorting::default(),
             recovery: RwLock::new(found.report),
         });
         shared.commit_all()?;
@@ -245,6 +250,12 @@ impl Engine {
         self.shared.backup(dir, watch)
     }
 
+    /// Makes one sorted segment of what lies in sealed log segments but for the newest `left`;
+    /// false if there is nothing to sort. With [`Threads::Background`] a thread does this.
+    pub fn sort(&self, left: usize) -> Result<bool> {
+        self.shared.sort_once(left, &mut || true)
+    }
+
     /// The checkpoints so far.
     #[must_use]
     pub fn last_checkpoint(&self) -> CheckpointStatus {
@@ -340,12 +351,11 @@ impl Shared {
 
     fn stats(&self, batch: &mut Batch<'_>) -> EngineStats {
         let remains = batch.remains();
-        let log = batch.log();
+        let core = batch.core();
         let progress = &self.parts.progress;
         let counters = &progress.counters;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let nanos = |counter| std::time::Duration::from_nanos(count(counter));
-        let (segments, segment_bytes) = (log.segments().count(), log.segments().bytes());
         EngineStats {
             appended: progress.appended(),
             written: progress.written(),
@@ -357,14 +367,16 @@ impl Shared {
             sync_time: nanos(&counters.sync_nanos),
             sync_time_max: nanos(&counters.sync_nanos_max),
             sync_time_last: nanos(&counters.sync_nanos_last),
-            segments,
-            segment_bytes,
+            segments: core.log.segments().count(),
+            segment_bytes: core.log.segments().bytes(),
             checkpoint_bytes: self.checkpoints.bytes(),
             is_spare_ready: self.parts.prepare.is_next_ready(),
             is_disk_full: self.parts.prepare.is_full(),
             is_poisoned: progress.is_poisoned(),
             remains: remains.0,
             reaped: remains.1,
+            dead_bytes: core.dead_bytes(),
+            ..self.sort_stats(core)
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The plan of a range read: where the chosen entries lie, to be read later without the lock.
 //!
-//! A plan is made under the engine's lock and costs four bytes an entry; it keeps the segments that
-//! it names alive. The bytes are read, and each entry's checksum verified, by [`Entries::visit`].
+//! A plan is made under the engine's lock and costs four bytes an entry of the log, and next to
+//! nothing for entries of a sorted segment; it keeps the files that it names alive. The bytes are
+//! read, and the checksum of each entry or block verified, by [`Entries::visit`].
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use crate::format::codec;
 use crate::format::entry;
 use crate::format::varint;
 use crate::id::EntryId;
-use crate::index::{Index, Position};
+use crate::index::{Index, Position, Run, nth_live};
 use crate::log::{Log, Segment};
 use crate::lsn::Lsn;
+use crate::sorted::{Block, SortedFile};
 
 /// Entries chosen by a read, in reply order; a deleted one is an ID without fields.
 ///
@@ -22,23 +24,41 @@ use crate::lsn::Lsn;
 /// the file yet.
 #[derive(Debug, Default)]
 pub struct Entries {
-    runs: Vec<Run>,
+    pieces: Vec<Piece>,
     offsets: Vec<u32>,
     len: usize,
 }
 
 /// Neighbours in the plan.
 #[derive(Debug)]
-enum Run {
+enum Piece {
     /// Entries in one segment, at `count` of the plan's file offsets from `start` on.
     Live {
         segment: Arc<Segment>,
         start: usize,
         count: usize,
     },
+    /// Entries in one sorted segment.
+    Sorted(Stretch),
     /// An entry that is gone.
     Deleted(EntryId),
 }
+
+/// Neighbours in a run of a sorted segment.
+#[derive(Debug)]
+struct Stretch {
+    file: Arc<SortedFile>,
+    slot: u32,
+    /// The ordinal of the first.
+    from: u32,
+    /// The ordinals between that were deleted.
+    deleted: Box<[u32]>,
+    count: u32,
+    is_reversed: bool,
+}
+
+/// A stretch of more entries than this passes by the cache of blocks.
+const CACHED_MAX: u32 = 512;
 
 impl Entries {
     /// Number of entries, deleted ones included.
@@ -65,20 +85,21 @@ impl Entries {
         visitor: &mut dyn FnMut(EntryId, Option<Fields<'_>>) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut skip = from;
-        for run in &self.runs {
-            if skip >= run.len() {
-                skip -= run.len();
+        for piece in &self.pieces {
+            if skip >= piece.len() {
+                skip -= piece.len();
                 continue;
             }
-            let flow = match run {
-                Run::Deleted(id) => visitor(*id, None),
-                Run::Live {
+            let flow = match piece {
+                Piece::Deleted(id) => visitor(*id, None),
+                Piece::Sorted(stretch) => stretch.visit(skip, visitor)?,
+                Piece::Live {
                     segment,
                     start,
                     count,
                 } => {
                     let offsets = &self.offsets[start + skip..start + count];
-                    visit_run(segment, offsets, visitor)?
+                    visit_live(segment, offsets, visitor)?
                 }
             };
             skip = 0;
@@ -89,14 +110,14 @@ impl Entries {
         Ok(())
     }
 
-    /// Appends the entry at `lsn`.
-    pub(crate) fn push(&mut self, lsn: Lsn, log: &Log) -> Result<()> {
-        self.push_all(lsn, &[0], log)
+    /// Appends the entry at a position of `index`.
+    pub(crate) fn push(&mut self, index: &Index, position: Position, log: &Log) -> Result<()> {
+        self.push_range(index, position, index.next(position), log)
     }
 
     /// Appends an entry that is gone.
     pub(crate) fn push_deleted(&mut self, id: EntryId) {
-        self.runs.push(Run::Deleted(id));
+        self.pieces.push(Piece::Deleted(id));
         self.len += 1;
     }
 
@@ -108,15 +129,19 @@ impl Entries {
         to: Position,
         log: &Log,
     ) -> Result<()> {
-        for number in from.node..=to.node {
-            let Some(node) = index.node(number) else {
-                break;
-            };
-            let start = if number == from.node { from.at } else { 0 };
-            let end = if number == to.node {
+        for part in from.part..=to.part {
+            let start = if part == from.part { from.at } else { 0 };
+            let end = if part == to.part {
                 to.at
             } else {
-                node.offsets.len()
+                index.part_len(part)
+            };
+            if let Some(run) = index.run(part) {
+                self.push_stretch(run, start, end);
+                continue;
+            }
+            let Some(node) = index.node_at(part) else {
+                break;
             };
             self.push_all(
                 node.base,
@@ -129,12 +154,36 @@ impl Entries {
 
     /// Turns the plan around.
     pub(crate) fn reverse(&mut self) {
-        self.runs.reverse();
-        for run in &self.runs {
-            if let Run::Live { start, count, .. } = *run {
-                self.offsets[start..start + count].reverse();
+        self.pieces.reverse();
+        for piece in &mut self.pieces {
+            match piece {
+                Piece::Live { start, count, .. } => {
+                    self.offsets[*start..*start + *count].reverse();
+                }
+                Piece::Sorted(stretch) => stretch.is_reversed = !stretch.is_reversed,
+                Piece::Deleted(_) => {}
             }
         }
+    }
+
+    /// Appends the live entries of `run` from one rank to before another.
+    fn push_stretch(&mut self, run: &Run, start: usize, end: usize) {
+        if start >= end {
+            return;
+        }
+        let rank = |at: usize| u32::try_from(at).expect("a rank in a run");
+        let (from, last) = (run.ordinal(rank(start)), run.ordinal(rank(end - 1)));
+        let deleted = run.deleted();
+        let behind = |bound: u32| deleted.partition_point(|&ordinal| ordinal < bound);
+        self.pieces.push(Piece::Sorted(Stretch {
+            file: Arc::clone(&run.file),
+            slot: run.slot,
+            from,
+            deleted: deleted[behind(from)..behind(last)].into(),
+            count: rank(end - start),
+            is_reversed: false,
+        }));
+        self.len += end - start;
     }
 
     fn push_all(&mut self, base: Lsn, offsets: &[u32], log: &Log) -> Result<()> {
@@ -144,14 +193,14 @@ impl Entries {
             let end = segment.end_lsn().since(base);
             let count = rest.partition_point(|&offset| u64::from(offset) < end);
             let (here, others) = rest.split_at(count.max(1));
-            self.push_run(segment, base, here);
+            self.push_live(segment, base, here);
             rest = others;
         }
         Ok(())
     }
 
     /// Appends entries that lie in one segment.
-    fn push_run(&mut self, segment: Arc<Segment>, base: Lsn, offsets: &[u32]) {
+    fn push_live(&mut self, segment: Arc<Segment>, base: Lsn, offsets: &[u32]) {
         let first = segment.first_lsn();
         let in_file = |&offset: &u32| {
             let at = base.plus(u64::from(offset)).since(first);
@@ -159,8 +208,8 @@ impl Entries {
         };
         self.offsets.extend(offsets.iter().map(in_file));
         self.len += offsets.len();
-        match self.runs.last_mut() {
-            Some(Run::Live {
+        match self.pieces.last_mut() {
+            Some(Piece::Live {
                 segment: last,
                 count,
                 ..
@@ -169,7 +218,7 @@ impl Entries {
             }
             _ => {
                 let start = self.offsets.len() - offsets.len();
-                self.runs.push(Run::Live {
+                self.pieces.push(Piece::Live {
                     segment,
                     start,
                     count: offsets.len(),
@@ -179,19 +228,62 @@ impl Entries {
     }
 }
 
-impl Run {
+impl Piece {
     fn len(&self) -> usize {
         match self {
-            Run::Live { count, .. } => *count,
-            Run::Deleted(_) => 1,
+            Piece::Live { count, .. } => *count,
+            Piece::Sorted(stretch) => stretch.count as usize,
+            Piece::Deleted(_) => 1,
         }
     }
 }
 
-fn visit_run(
+impl Stretch {
+    fn visit(&self, skip: usize, visitor: &mut Visitor<'_>) -> Result<ControlFlow<()>> {
+        let row = self.file.run(self.slot)?;
+        let first = u32::try_from(skip).expect("less than there are");
+        let mut current: Option<Arc<Block>> = None;
+        for at in first..self.count {
+            let rank = if self.is_reversed {
+                self.count - 1 - at
+            } else {
+                at
+            };
+            let ordinal = nth_live(self.from, &self.deleted, rank);
+            let block = match current.take().filter(|block| block.id(ordinal).is_some()) {
+                Some(block) => block,
+                None => self.load(self.file.block_of(&row, ordinal)?)?,
+            };
+            let lacks = || {
+                self.file
+                    .corrupt(0, "a run of a sorted segment lacks an entry")
+            };
+            let (id, body) = block.entry(ordinal).ok_or_else(lacks)?;
+            let flow = visitor(id, Some(Fields::of(body)));
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            current = Some(block);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn load(&self, number: u32) -> Result<Arc<Block>> {
+        if self.count <= CACHED_MAX {
+            self.file.cached_block(number)
+        } else {
+            self.file.passing_block(number)
+        }
+    }
+}
+
+/// Who is handed the entries of a plan, until it breaks.
+type Visitor<'a> = dyn FnMut(EntryId, Option<Fields<'_>>) -> ControlFlow<()> + 'a;
+
+fn visit_live(
     segment: &Segment,
     offsets: &[u32],
-    visitor: &mut dyn FnMut(EntryId, Option<Fields<'_>>) -> ControlFlow<()>,
+    visitor: &mut Visitor<'_>,
 ) -> Result<ControlFlow<()>> {
     for &offset in offsets {
         let bytes = segment.bytes().get(offset as usize..);

@@ -19,6 +19,7 @@ mod names;
 mod options;
 mod remains;
 mod snapshot;
+mod sorted;
 mod state;
 pub mod storage;
 mod stream;

@@ -51,6 +51,8 @@ pub struct Options {
     /// A checkpoint is taken when the log behind the last one is longer than this many bytes and
     /// longer than that checkpoint; 0 means only on request and at close. Default: 64 MiB.
     pub checkpoint_interval: u64,
+    /// Most memory for decompressed blocks of sorted segments, in bytes. Default: 32 MiB.
+    pub block_cache: u64,
     /// Whether closing takes a checkpoint, so that the next open replays nothing. Default: true.
     pub checkpoint_on_close: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Options {
             recovery: Recovery::default(),
             threads: Threads::default(),
             checkpoint_interval: 64 << 20,
+            block_cache: 32 << 20,
             checkpoint_on_close: true,
         }
     }

@@ -111,7 +111,8 @@ impl State {
             return None;
         }
         let mut reaped = Reaped::default();
-        for stream in self.keyspace.take_flushed(STEP_SLOTS) {
+        for mut stream in self.keyspace.take_flushed(STEP_SLOTS) {
+            stream.index.release_runs();
             self.remains.reaped += 1;
             if stream.weight() > LARGE {
                 self.remains.push(Remains::Stream(stream));

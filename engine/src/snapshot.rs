@@ -5,7 +5,8 @@
 //! Streams  some streams, each with the LSN that it covers; any number of these sections
 //! Large    a stream that comes in pieces, all as of one LSN; then Nodes and Pending, in order, and
 //!          LargeEnd. If that is missing, the stream was removed meanwhile
-//! Tail     where the checkpoint ended, and which stream numbers are used up
+//! Tail     where the checkpoint ended, which stream numbers are used up, and which ids of sorted
+//!          segments
 //! ```
 //!
 //! The lock is held while a section is put together, not while it is encoded. The only module that
@@ -50,6 +51,7 @@ pub(crate) enum Section {
     Tail {
         end: u64,
         generation_bound: u32,
+        next_sorted: u64,
     },
     /// The stream with its last node.
     Large(StreamImage),
@@ -100,9 +102,11 @@ impl State {
         if cursor.next_slot >= self.keyspace.slot_count() {
             let generation_bound = self.keyspace.generation_bound();
             let end = log_end.0;
+            let next_sorted = self.sorted.next_id();
             return Section::Tail {
                 end,
                 generation_bound,
+                next_sorted,
             };
         }
         let last_slot = self
@@ -162,10 +166,11 @@ impl State {
             Section::Head { mapping, covers } => self.restore_head(mapping, covers)?,
             Section::Streams(images) => {
                 for image in images {
-                    self.restore_stream(image.restore()?, log)?;
+                    let restoring = image.restore(&self.sorted)?;
+                    self.restore_stream(restoring, log)?;
                 }
             }
-            Section::Large(image) => self.restoring = Some(image.restore()?),
+            Section::Large(image) => self.restoring = Some(image.restore(&self.sorted)?),
             Section::Nodes(nodes) => {
                 let mut large = large.ok_or(NO_LARGE)?;
                 large.add_nodes(nodes)?;
@@ -182,7 +187,9 @@ impl State {
             Section::Tail {
                 end,
                 generation_bound,
+                next_sorted,
             } => {
+                self.sorted.raise_next_id(next_sorted);
                 self.checkpoint_end = Lsn(end);
                 self.keyspace.raise_generations(generation_bound);
             }
@@ -207,8 +214,14 @@ impl State {
     }
 
     fn restore_stream(&mut self, stream: Restoring, log: &mut Log) -> Result<(), Contradiction> {
-        let stream = stream.finish()?;
+        let mut stream = stream.finish()?;
+        if self.sorted.is_salvage {
+            stream.index.find_first(log);
+        }
         log.entries_live(stream.index.lsns());
+        if let Some(runs) = stream.index.runs() {
+            runs.retain();
+        }
         self.keyspace.insert(stream)
     }
 }

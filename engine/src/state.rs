@@ -17,6 +17,7 @@ use crate::limits::{DATABASES, NODE_ENTRIES_MAX};
 use crate::log::Log;
 use crate::remains::{LARGE_DATABASE, Remains, RemainsQueue};
 use crate::snapshot::{Capture, Restoring};
+use crate::sorted::SortedSet;
 use crate::stream::{LARGE, Stream};
 use crate::{Lsn, Result};
 pub(crate) use mend::Mender;
@@ -24,6 +25,8 @@ pub(crate) use mend::Mender;
 /// What all records so far add up to.
 pub(crate) struct State {
     pub(crate) keyspace: Keyspace,
+    /// The sorted segments that streams refer to.
+    pub(crate) sorted: SortedSet,
     /// Entries that a logical node of a stream takes.
     pub(crate) node_entries_max: u32,
     /// Behind the last record that removed or renamed a key: what the answer "no such key" depends
@@ -51,8 +54,9 @@ pub(crate) struct State {
 
 impl State {
     /// The state before the first record.
-    pub(crate) fn new(node_entries_max: u32) -> Self {
+    pub(crate) fn new(node_entries_max: u32, sorted: SortedSet) -> Self {
         Self {
+            sorted,
             keyspace: Keyspace::new(),
             node_entries_max: node_entries_max.clamp(1, NODE_ENTRIES_MAX),
             removed: Lsn::ZERO,
@@ -247,9 +251,10 @@ impl State {
     }
 
     fn remove(&mut self, slot: u32, lsn: Lsn, log: &mut Log) {
-        let Some(stream) = self.keyspace.remove(slot) else {
+        let Some(mut stream) = self.keyspace.remove(slot) else {
             return;
         };
+        stream.index.release_runs();
         self.removed = lsn.plus(1);
         if stream.weight() > LARGE {
             self.remains.push(Remains::Stream(stream));

@@ -257,13 +257,12 @@ impl Stream {
         entries: &[(EntryId, Lsn)],
         log: &mut Log,
     ) -> Result<(), Contradiction> {
-        if !self.index.remove_all(entries.iter().map(|&(_, lsn)| lsn)) {
-            return Err("a record deletes an entry that does not exist");
-        }
+        let removed = self.index.remove_all(entries, log);
+        let removed = removed.ok_or("a record deletes an entry that does not exist")?;
         let highest = entries.iter().map(|&(id, _)| id).max();
         let extra = self.extra_mut();
         extra.tombstone = extra.tombstone.max(highest.unwrap_or_default());
-        for &(_, lsn) in entries {
+        for lsn in removed {
             log.entry_died(lsn);
         }
         Ok(())

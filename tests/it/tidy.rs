@@ -10,7 +10,7 @@ const ENGINE_RANKS: &[&[&str]] = &[
     &["format"],
     &["map"],
     &["storage"],
-    &["log"],
+    &["log", "sorted"],
     &[
         "record", "entries", "index", "group", "stream", "names", "keyspace",
     ],

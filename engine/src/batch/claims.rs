@@ -9,9 +9,9 @@ use crate::error::Result;
 use crate::format::record::{self, GroupChange};
 use crate::group::Pending;
 use crate::id::EntryId;
+use crate::index::Position;
 use crate::limits::{NAME_LEN_MAX, RECORD_IDS_MAX};
 use crate::log::Growth;
-use crate::lsn::Lsn;
 
 /// Which pending entries to claim, and what becomes of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,8 @@ impl Batch<'_> {
             let part = self.claim_distinct(found, consumer, part, claim);
             claimed.ids.extend(part.iter().map(|&(id, _)| id));
             if !claim.just_id {
-                self.plan(&mut claimed.entries, part.iter().map(|&(_, lsn)| lsn))?;
+                let places = part.iter().map(|&(_, position)| position);
+                self.plan(found.0, &mut claimed.entries, places)?;
             }
             rest = others;
         }
@@ -178,15 +179,15 @@ impl Batch<'_> {
         consumer: u32,
         places: &[Place],
         claim: &Claim<'_>,
-    ) -> Vec<(EntryId, Lsn)> {
+    ) -> Vec<(EntryId, Position)> {
         let pending = &self.group_in(found.0, found.1).pending;
         let time = claim
             .delivery_time_ms
             .map_or(self.now_ms, |time| time.min(self.now_ms));
         let (mut gone, mut claimed, mut taken) = (Vec::new(), Vec::new(), Vec::new());
-        for &(id, lsn) in places {
+        for &(id, position) in places {
             let held = pending.find(id).map(|slot| pending.get(slot));
-            let Some(lsn) = lsn else {
+            let Some(position) = position else {
                 gone.extend(held.map(|_| id));
                 continue;
             };
@@ -203,7 +204,7 @@ impl Batch<'_> {
                 delivered_ms: time,
                 delivery_count,
             });
-            taken.push((id, lsn));
+            taken.push((id, position));
         }
         self.drop_pending(found, &gone);
         self.assign(found, consumer, &claimed);
@@ -230,9 +231,10 @@ impl Batch<'_> {
             let is_there = if stream.surely_has(id) && !wants_place {
                 true
             } else {
-                let lsn = stream.index.find(id, log)?;
-                self.plan(&mut scan.entries, lsn.filter(|_| wants_place).into_iter())?;
-                lsn.is_some()
+                let position = stream.index.find(id, log)?;
+                let wanted = position.filter(|_| wants_place);
+                self.plan(slot, &mut scan.entries, wanted.into_iter())?;
+                position.is_some()
             };
             if !is_there {
                 scan.gone.push(id);
@@ -277,15 +279,20 @@ impl Batch<'_> {
         self.count(gone.len() as u64);
     }
 
-    /// Appends the entries that lie at `lsns` to a plan.
-    fn plan(&self, entries: &mut Entries, lsns: impl Iterator<Item = Lsn>) -> Result<()> {
-        let log = &self.guard.log;
-        lsns.into_iter().try_for_each(|lsn| entries.push(lsn, log))
+    /// Appends entries of the stream in `slot` to a plan.
+    fn plan(
+        &self,
+        slot: u32,
+        entries: &mut Entries,
+        mut positions: impl Iterator<Item = Position>,
+    ) -> Result<()> {
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        positions.try_for_each(|position| entries.push(index, position, log))
     }
 }
 
 /// An ID, and where the stream has its entry.
-type Place = (EntryId, Option<Lsn>);
+type Place = (EntryId, Option<Position>);
 
 /// How many pending entries a scan looks at for each that it may claim.
 const SCAN_FACTOR: usize = 10;

@@ -10,10 +10,9 @@ use super::streams::{Addition, NodeChoice};
 use crate::error::Result;
 use crate::format::entry;
 use crate::format::record::{Record, StreamChange};
-use crate::index::{NodeSize, Position, damaged_entry};
+use crate::index::{NodeSize, Position};
 use crate::keyspace::slot_of;
 use crate::log::Growth;
-use crate::lsn::Lsn;
 
 impl Batch<'_> {
     /// Copies the stream in `slot` to a name that is free.
@@ -25,7 +24,7 @@ impl Batch<'_> {
         };
         let parts = parts_of(self.stream_in(slot));
         // A node's record of missing entries is no longer than the one that makes the stream.
-        let nodes: Vec<NodeSize> = self.stream_in(slot).index.node_sizes().collect();
+        let nodes = self.stream_in(slot).index.node_sizes()?;
         let len = (nodes.len() + 1) * created.len_max() + parts_len(&parts)?;
         let len = len + self.verified_len(slot)?;
         check_total(len)?;
@@ -36,14 +35,12 @@ impl Batch<'_> {
         let mut position = Position::START;
         for NodeSize { live, added } in nodes {
             for at in 0..live {
-                let index = &self.stream_in(slot).index;
-                let lsn = index.lsn(position).expect("as many as the nodes have");
-                position = index.next(position);
                 let node = match at {
                     0 => NodeChoice::Starts,
                     _ => NodeChoice::GoesOn,
                 };
-                self.copy_entry(to, lsn, node)?;
+                self.copy_entry((slot, position), to, node)?;
+                position = self.stream_in(slot).index.next(position);
             }
             if added > live {
                 let (count, highest) = (added - live, parts.deleted_up_to);
@@ -56,21 +53,27 @@ impl Batch<'_> {
 
     /// The most bytes of the records of a stream's entries, each of which is verified.
     fn verified_len(&self, slot: u32) -> Result<usize> {
-        let log = &self.guard.log;
-        let mut len = 0;
-        for lsn in self.stream_in(slot).index.lsns() {
-            let found = entry::entry(log.bytes_at(lsn)?, lsn);
-            let entry = found.ok_or_else(|| damaged_entry(log, lsn))?;
-            len += entry::record_len_max(entry.body.len());
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let (mut len, mut position) = (0, Position::START);
+        let record_len = |_, body: &[u8]| entry::record_len_max(body.len());
+        while let Some(record_len) = index.read(position, log, record_len)? {
+            len += record_len;
+            position = index.next(position);
         }
         Ok(len)
     }
 
-    fn copy_entry(&mut self, to: u32, lsn: Lsn, node: NodeChoice) -> Result<()> {
-        let log = &self.guard.log;
-        let found = entry::entry(log.bytes_at(lsn)?, lsn);
-        let entry = found.ok_or_else(|| damaged_entry(log, lsn))?;
-        let (id, body) = (entry.id, entry.body.to_vec());
+    fn copy_entry(
+        &mut self,
+        (from, position): (u32, Position),
+        to: u32,
+        node: NodeChoice,
+    ) -> Result<()> {
+        let (index, log) = (&self.stream_in(from).index, &self.guard.log);
+        let owned = |id, body: &[u8]| (id, body.to_vec());
+        let Some((id, body)) = index.read(position, log, owned)? else {
+            return Ok(());
+        };
         let len_max = entry::record_len_max(body.len());
         let put = |out: &mut Vec<u8>, head| entry::put_encoded(out, head, &body);
         self.append_entry(Addition { slot: to, id, node }, put, len_max);

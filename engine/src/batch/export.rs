@@ -39,7 +39,7 @@ impl Batch<'_> {
             parts: parts_of(stream),
             first_id: index.first_id(),
             entries,
-            nodes: index.node_sizes().collect(),
+            nodes: index.node_sizes()?,
         }))
     }
 }

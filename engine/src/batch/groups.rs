@@ -204,8 +204,8 @@ impl Batch<'_> {
             if let Some(group) = stream.and_then(|stream| stream.group_mut(group)) {
                 group.cursor_lsn = lsn;
             }
-            self.count(1);
         }
+        self.count(u64::from(!new.ids.is_empty()));
         Ok(Delivery {
             entries: new.entries,
             consumer_created,
@@ -325,16 +325,10 @@ impl Batch<'_> {
         let mut new = Undelivered::default();
         let from = behind_cursor(stream, self.group_in(slot, group), log)?;
         let to = count.map_or(index.end(), |count| index.advance(from, count as u64));
-        let mut at = from;
         new.ids.reserve(count.unwrap_or(0).min(IDS_RESERVED_MAX));
-        while at < to {
-            let (Some(id), lsn) = (index.id(at, log)?, index.lsn(at)) else {
-                break;
-            };
-            new.ids.push(id);
-            new.last_lsn = lsn;
-            at = index.next(at);
-        }
+        index.ids(from, to, log, &mut new.ids)?;
+        let last = index.previous(to).filter(|&last| last >= from);
+        new.last_lsn = last.and_then(|last| index.lsn(last));
         new.entries.push_range(index, from, to, log)?;
         Ok(new)
     }
@@ -404,8 +398,8 @@ impl Batch<'_> {
         if let Some(consumer) = consumer {
             let pending = group.pending.of_consumer(&consumer.pending, start);
             for entry in pending.take(history.count.unwrap_or(usize::MAX)) {
-                if let Some(lsn) = index.find(entry.id, log)? {
-                    entries.push(lsn, log)?;
+                if let Some(position) = index.find(entry.id, log)? {
+                    entries.push(index, position, log)?;
                     ids.push(entry.id);
                 } else {
                     entries.push_deleted(entry.id);
@@ -436,7 +430,10 @@ pub(super) fn behind_cursor(stream: &Stream, group: &Group, log: &Log) -> Result
     match (group.cursor_lsn, group.cursor.next()) {
         (_, None) => Ok(index.end()),
         (Lsn::ZERO, Some(behind)) => index.lower_bound(behind, log),
-        (lsn, Some(_)) => Ok(index.behind_lsn(lsn)),
+        (lsn, Some(behind)) => match index.behind_lsn(lsn) {
+            Some(position) => Ok(position),
+            None => index.lower_bound(behind, log),
+        },
     }
 }
 

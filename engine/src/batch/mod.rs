@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::format::record::{GroupChange, Record, StreamChange};
 use crate::group::Group;
 use crate::limits::NODE_ENTRIES_MAX;
-use crate::log::{Growth, Log};
+use crate::log::Growth;
 use crate::lsn::Lsn;
 use crate::stream::Stream;
 
@@ -77,14 +77,8 @@ impl Drop for Batch<'_> {
 
 impl Batch<'_> {
     /// State and log under the lock.
-    #[cfg(test)]
     pub(crate) fn core(&mut self) -> &mut Core {
         &mut self.guard
-    }
-
-    /// The log under the lock.
-    pub(crate) fn log(&mut self) -> &mut Log {
-        &mut self.guard.log
     }
 
     /// Things that were removed and are not given back yet, and that were given back since open.

@@ -178,11 +178,12 @@ impl Batch<'_> {
         let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
         let mut entries = Vec::new();
         for &id in ids {
-            entries.extend(index.find(id, log)?.map(|lsn| (id, lsn)));
+            entries.extend(index.find(id, log)?.map(|position| (id, position)));
         }
         entries.sort_unstable();
         entries.dedup();
-        for part in entries.chunks(RECORD_IDS_MAX) {
+        // From the last on: removing entries does not move those before them.
+        for part in entries.chunks(RECORD_IDS_MAX).rev() {
             self.delete_found(slot, part)?;
         }
         self.count(entries.len() as u64);
@@ -295,19 +296,22 @@ impl Batch<'_> {
     }
 
     /// Deletes entries that were found, in order.
-    fn delete_found(&mut self, slot: u32, entries: &[(EntryId, Lsn)]) -> Result<()> {
+    fn delete_found(&mut self, slot: u32, entries: &[(EntryId, Position)]) -> Result<()> {
         let (stream, log) = (self.stream_in(slot), &self.guard.log);
         let index = &stream.index;
         let highest = entries.last().map_or(EntryId::MIN, |&(id, _)| id);
         let mut first = Position::START;
-        let is_deleted = |lsn| entries.binary_search_by_key(&lsn, |&(_, lsn)| lsn).is_ok();
-        while index.lsn(first).is_some_and(is_deleted) {
+        let is_deleted = |at: Position| entries.binary_search_by_key(&at, |&(_, at)| at).is_ok();
+        while is_deleted(first) {
             first = index.next(first);
         }
+        // What lies in a run has no place in the log any more; it is found by its ID.
+        let place = |&(id, at): &(EntryId, Position)| (id, index.lsn(at).unwrap_or(Lsn::ZERO));
+        let listed: Vec<_> = entries.iter().map(place).collect();
         let change = StreamChange::EntriesDeleted {
             max_deleted: stream.max_deleted().max(highest),
             first: index.id(first, log)?.unwrap_or_default(),
-            entries: entries.into(),
+            entries: listed.into(),
         };
         self.change(slot, change, Growth::Shrinks)
     }

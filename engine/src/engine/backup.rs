@@ -4,17 +4,19 @@
 //!   NAME.unfinished/   LOCK                 held until the backup has its name
 //!                      checkpoint/<E>.ckpt  first: from now on what is missing is missed
 //!                      log/<first>.seg      sealed segments, oldest first
+//!                      sorted/<id>.seg      sorted segments
 //!                      log/<last>.seg       the log up to E, and zeros
 //!   NAME/              the same, once all of it is durable
 //! ```
 //!
 //! A backup is the state at E, the end of a checkpoint that is taken for it: the log is durable up
 //! to E, and no transaction goes on there. Files that nobody writes to any more are linked, where
-//! that is possible, and copied otherwise: checkpoints, and the segments that another segment with
-//! frames follows. The segment that E lies in is always copied.
+//! that is possible, and copied otherwise: checkpoints, sorted segments, and the segments that
+//! another segment with frames follows. The segment that E lies in is always copied.
 //!
-//! Until it has got to a segment, a backup *pins* it: it is not unlinked. The state lock is held
-//! while the checkpoint is sliced and the segments are listed, never during I/O.
+//! Until it has got to a segment, a backup *pins* it: it is not unlinked; nor is any sorted
+//! segment. The state lock is held while the checkpoint is sliced and the files are listed, never
+//! during I/O.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -25,12 +27,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Shared;
-use super::open::{CHECKPOINT, LOCK, LOG};
+use super::open::{CHECKPOINT, LOCK, LOG, SORTED};
 use super::reports::{BackupProgress, BackupReport};
 use crate::checkpoint::Kept;
 use crate::error::io_error;
 use crate::log::prepare::UNFINISHED;
 use crate::log::{Segment, segment};
+use crate::sorted::SortedFile;
 use crate::storage::{Access, Storage, StorageFile, read_full_at, write_all_at};
 use crate::{Lsn, Result};
 
@@ -106,7 +109,7 @@ impl Shared {
         watch: Watch<'_>,
     ) -> Result<BackupReport> {
         let storage = &*self.parts.storage;
-        for part in [LOG, CHECKPOINT] {
+        for part in [LOG, CHECKPOINT, SORTED] {
             let part = unfinished.join(part);
             storage
                 .create_dir(&part)
@@ -123,7 +126,8 @@ impl Shared {
             total: 0,
             report: BackupReport::default(),
         };
-        let (segments, _pin) = self.begin_backup(&mut copy)?;
+        let (segments, sorted, _pin) = self.begin_backup(&mut copy)?;
+        copy.sorted(&sorted)?;
         copy.segments(&segments, |lsn| *self.backups.pinned.lock() = Some(lsn))?;
         copy.sync(unfinished)?;
         storage
@@ -135,19 +139,27 @@ impl Shared {
     }
 
     /// Takes a checkpoint, puts it into the backup, and pins the segments that belong to it.
-    fn begin_backup(&self, copy: &mut Copy<'_>) -> Result<(Vec<Arc<Segment>>, Pin<'_>)> {
+    fn begin_backup(&self, copy: &mut Copy<'_>) -> Result<Begun<'_>> {
         // While this is held no other checkpoint is taken, and nothing is removed.
         let mut kept = self.checkpoints.lock();
         let end = self.checkpoint_with(&mut kept)?.end;
-        let segments = self.core.lock().log.segments().before(end);
+        let (segments, sorted): (_, Vec<_>) = {
+            let mut core = self.core.lock();
+            let segments = core.log.segments().before(end);
+            (segments, core.state.sorted.files().cloned().collect())
+        };
         *self.backups.pinned.lock() = Some(Lsn::ZERO);
         let pin = Pin(&self.backups);
         copy.report.end = end;
-        copy.total = segments.iter().map(|segment| segment.len()).sum();
+        copy.total = segments.iter().map(|segment| segment.len()).sum::<u64>()
+            + sorted.iter().map(|file| file.len()).sum::<u64>();
         copy.checkpoint(&kept[0])?;
-        Ok((segments, pin))
+        Ok((segments, sorted, pin))
     }
 }
+
+/// What a backup copies, and what keeps it there.
+type Begun<'a> = (Vec<Arc<Segment>>, Vec<Arc<SortedFile>>, Pin<'a>);
 
 /// A backup under way.
 struct Copy<'a> {
@@ -166,6 +178,15 @@ impl Copy<'_> {
         let to = dir.join(newest.path.file_name().unwrap_or_default());
         self.total += newest.report.bytes;
         self.put(&newest.path, &to, newest.report.bytes)?;
+        self.sync(&dir)
+    }
+
+    fn sorted(&mut self, files: &[Arc<SortedFile>]) -> Result<()> {
+        let dir = self.dir.join(SORTED);
+        for file in files {
+            let to = dir.join(file.path().file_name().unwrap_or_default());
+            self.put(file.path(), &to, file.len())?;
+        }
         self.sync(&dir)
     }
 
@@ -285,7 +306,7 @@ fn unfinished(dir: &Path) -> PathBuf {
 /// error.
 fn discard(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
     let is_missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
-    for part in [LOG, CHECKPOINT] {
+    for part in [LOG, CHECKPOINT, SORTED] {
         let part = dir.join(part);
         let files = match storage.list(&part) {
             Err(error) if is_missing(&error) => continue,

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{CheckpointReport, CheckpointStatus, Shared};
+use super::{CheckpointReport, CheckpointStatus, Core, Shared};
 use crate::checkpoint::{self, Kept, Writer};
 use crate::error::io_error;
 use crate::format::checkpoint::Header;
+use crate::log::Growth;
 use crate::snapshot::CheckpointCursor;
 use crate::{Error, Lsn, Result, Threads};
 
@@ -107,23 +108,20 @@ impl Shared {
         if self.parts.options.threads == Threads::Inline {
             self.reap_all();
         }
-        let begin = self.core.lock().log.end_frame();
-        let now_ms = self.parts.clock.now_ms();
-        let newest = kept.first_mut().filter(|newest| newest.report.end == begin);
-        if let Some(newest) = newest {
+        let Some(begun) = self.begin(kept)? else {
             // Nothing has happened since: it says all that a new one would.
-            newest.report.finished_ms = now_ms;
-            let report = newest.report;
+            kept[0].report.finished_ms = self.parts.clock.now_ms();
+            let report = kept[0].report;
             self.checkpoints.note(kept);
             self.remove_superfluous(kept)?;
             return Ok(report);
-        }
-        let taken = match self.take(begin) {
+        };
+        let taken = match self.take(begun) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {
                 // Only a checkpoint makes room, so it gets what was kept for it, and more.
                 self.parts.prepare.release_room()?;
                 self.keep_newest(kept, 1)?;
-                self.take(begin)?
+                self.take(begun)?
             }
             taken => taken?,
         };
@@ -135,10 +133,34 @@ impl Shared {
         Ok(report)
     }
 
-    fn take(&self, begin: Lsn) -> Result<Kept> {
+    /// Begins a checkpoint: its number, and where replay from it starts. `None` if the newest one
+    /// says all that it would, and no file waits for an older one to go.
+    fn begin(&self, kept: &[Kept]) -> Result<Option<(u64, Lsn)>> {
+        let Core { state, log, .. } = &mut *self.core.lock();
+        let mut begin = log.end_frame();
+        let newest = kept.first().filter(|newest| newest.report.end == begin);
+        if let Some(newest) = newest {
+            let oldest = kept.get(KEPT - 1).map_or(0, |oldest| oldest.number);
+            let pins = log.segments().has_dead(oldest) || state.sorted.has_dead(oldest);
+            if state.sorted.is_current(newest.number) && !pins {
+                return Ok(None);
+            }
+            // Entries were sorted, while the log stood still. A frame that says nothing gives the
+            // new one another name than that of the newest.
+            log.admit(0, Growth::Shrinks)?;
+            log.void_transaction();
+            begin = log.end();
+        }
+        let number = state.sorted.begin_checkpoint();
+        log.segments().begin_checkpoint(number);
+        Ok(Some((number, begin)))
+    }
+
+    fn take(&self, (number, begin): (u64, Lsn)) -> Result<Kept> {
         let dir = self.parts.checkpoint_dir();
         let store = self.parts.prepare.store();
-        let mut writer = Writer::create(&*self.parts.storage, &dir, Header { begin, store })?;
+        let header = Header { begin, store };
+        let mut writer = Writer::create(&*self.parts.storage, &dir, (number, header))?;
         let taken = self.take_slices(&mut writer).and_then(|end| {
             self.commit_all()?;
             writer.finish(end, self.parts.clock.now_ms())
@@ -193,16 +215,20 @@ impl Shared {
             return Ok(());
         };
         let pinned = self.backups.pinned();
-        let dead = self
-            .core
-            .lock()
-            .log
-            .segments()
-            .take_dead(oldest.report.begin, pinned);
-        for segment in dead {
+        let (segments, sorted) = {
+            let mut core = self.core.lock();
+            let segments = core.log.segments();
+            let since = (oldest.number, oldest.report.begin);
+            let segments = segments.take_dead(since, pinned);
+            // A backup copies these behind the segments.
+            let oldest = pinned.map_or(oldest.number, |_| 0);
+            (segments, core.state.sorted.take_dead(oldest))
+        };
+        let segments = segments.iter().map(|segment| segment.path());
+        for path in segments.chain(sorted.iter().map(|file| file.path())) {
             storage
-                .unlink(segment.path())
-                .map_err(|error| io_error("unlink", segment.path(), error))?;
+                .unlink(path)
+                .map_err(|error| io_error("unlink", path, error))?;
         }
         Ok(())
     }
@@ -216,8 +242,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether the log behind the last checkpoint has become long, or a checkpoint would make room
-    /// on a full disk.
+    /// Whether the log behind the last checkpoint has become long, or checkpoints would let go of
+    /// as much, or of anything on a full disk.
     pub(super) fn is_checkpoint_due(&self) -> bool {
         let interval = self.parts.options.checkpoint_interval;
         let progress = &self.parts.progress;
@@ -229,6 +255,14 @@ impl Shared {
         if behind > interval.max(last.bytes) {
             return true;
         }
-        self.parts.prepare.is_full() && self.core.lock().log.segments().dead_count() > 0
+        let dead = self.core.lock().dead_bytes();
+        dead > interval.max(last.bytes) || self.parts.prepare.is_full() && dead > 0
+    }
+}
+
+impl Core {
+    /// Bytes of files that are only there for checkpoints.
+    pub(super) fn dead_bytes(&mut self) -> u64 {
+        self.log.segments().dead_bytes() + self.state.sorted.dead_bytes()
     }
 }

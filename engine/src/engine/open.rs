@@ -11,6 +11,7 @@ use crate::index::corrupt_at;
 use crate::log::recovery::{self, Known};
 use crate::log::{Commit, Log, Prepare, Progress, replay};
 use crate::options::{Options, Recovery, Threads};
+use crate::sorted::{self, BlockCache, SortedSet};
 use crate::state::{Mender, State};
 use crate::storage::{Clock, Storage};
 use crate::{Error, Loss, Lsn, RecoveryReport, Result};
@@ -21,6 +22,8 @@ pub(super) const LOCK: &str = "LOCK";
 pub(super) const LOG: &str = "log";
 /// The directory of checkpoints.
 pub(super) const CHECKPOINT: &str = "checkpoint";
+/// The directory of sorted segments.
+pub(super) const SORTED: &str = "sorted";
 /// The directory in which backups may be kept; nothing in it is looked at.
 pub const BACKUP: &str = "backup";
 
@@ -61,6 +64,10 @@ impl Parts {
         self.dir.join(CHECKPOINT)
     }
 
+    pub(super) fn sorted_dir(&self) -> PathBuf {
+        self.dir.join(SORTED)
+    }
+
     /// Creates the directory if needed, and keeps other processes out of it.
     pub(super) fn lock_directory(&self) -> Result<Box<dyn Send + Sync>> {
         let storage = &*self.storage;
@@ -77,6 +84,7 @@ impl Parts {
         })?;
         create(&self.dir.join(LOG))?;
         create(&self.checkpoint_dir())?;
+        create(&self.sorted_dir())?;
         storage
             .sync_dir(&self.dir)
             .map_err(|error| io_error("sync", &self.dir, error))?;
@@ -114,7 +122,8 @@ impl Parts {
         report.unknown_files.append(&mut found.unknown_files);
         report.losses.append(&mut found.losses);
 
-        let mut core = self.core_at(&mut found);
+        let sorted = self.find_sorted(&mut report)?;
+        let mut core = self.core_at(&mut found, sorted);
         let mut kept = checkpoints.older;
         if let Some((newest, bytes)) = checkpoints.newest {
             restore(&mut core, &newest.path, &bytes)?;
@@ -139,8 +148,32 @@ impl Parts {
         (self.storage.random() & 0xffff_ffff) as u32
     }
 
+    /// Opens the sorted segments.
+    fn find_sorted(&self, report: &mut RecoveryReport) -> Result<SortedSet> {
+        let cache = Arc::new(BlockCache::new(self.options.block_cache));
+        let mut found = sorted::find(&*self.storage, &self.sorted_dir(), &cache)?;
+        report.unknown_files.append(&mut found.unknown);
+        let mut damaged = found.foreign(self.prepare.store());
+        damaged.append(&mut found.damaged);
+        for (error, len) in damaged {
+            match (self.options.recovery, error) {
+                (Recovery::Salvage, Error::Corrupt { path, offset, what }) => {
+                    report.losses.push(Loss {
+                        path,
+                        offset,
+                        len,
+                        what,
+                    });
+                }
+                (_, error) => return Err(error),
+            }
+        }
+        let is_salvage = self.options.recovery == Recovery::Salvage;
+        Ok(SortedSet::new(found, cache, is_salvage))
+    }
+
     /// The head of the recovered log, and the state before its first record.
-    fn core_at(&self, found: &mut recovery::Recovered) -> Core {
+    fn core_at(&self, found: &mut recovery::Recovered, sorted: SortedSet) -> Core {
         let segments = std::mem::take(&mut found.segments);
         let active = Arc::clone(segments.last().expect("a log has an active segment"));
         self.prepare
@@ -149,7 +182,7 @@ impl Parts {
         let prepare = Arc::clone(&self.prepare);
         let progress = Arc::clone(&self.progress);
         Core {
-            state: State::new(self.options.node_entries_max),
+            state: State::new(self.options.node_entries_max, sorted),
             log: Log::new(segments, found.end, prepare, progress),
             reaper: None,
         }
@@ -191,9 +224,6 @@ impl Parts {
         }
         report.frames = replayed.frames;
         report.bytes = replayed.bytes;
-        // Which of them died when is not known any more.
-        let end = log.end();
-        log.segments().dead_since(end);
         Ok(())
     }
 
@@ -218,7 +248,7 @@ impl Parts {
             .storage
             .list(&self.dir)
             .map_err(|error| io_error("list", &self.dir, error))?;
-        let is_known = |name: &str| [LOCK, LOG, CHECKPOINT, BACKUP].contains(&name);
+        let is_known = |name: &str| [LOCK, LOG, CHECKPOINT, SORTED, BACKUP].contains(&name);
         let unknown = entries.iter().filter(|entry| !is_known(&entry.name));
         Ok(unknown.map(|entry| self.dir.join(&entry.name)).collect())
     }
@@ -252,6 +282,8 @@ impl Shared {
         if self.parts.options.checkpoint_on_close {
             self.checkpoint()?;
         }
+        // What is being sorted belongs to the state that is about to be left.
+        let _none_sorts = self.sorting.pause();
         let mut kept = self.checkpoints.lock();
         let mut core = loop {
             self.commit_all()?;

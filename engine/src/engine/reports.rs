@@ -153,4 +153,26 @@ pub struct EngineStats {
     pub remains: u64,
     /// Things whose memory was given back in the background since open.
     pub reaped: u64,
+    /// Sorted segments on disk.
+    pub sorted_files: u64,
+    /// Bytes of sorted segments on disk.
+    pub sorted_bytes: u64,
+    /// Entries in sorted segments.
+    pub sorted_entries: u64,
+    /// Those of them that are still there.
+    pub sorted_live: u64,
+    /// Bytes of log segments that wait to be sorted.
+    pub sort_waiting: u64,
+    /// Bytes of files without live entries that go when no checkpoint needs them.
+    pub dead_bytes: u64,
+    /// Bytes of sorted segments that were written since open.
+    pub sorted_written: u64,
+    /// Why the last attempt to sort failed.
+    pub sort_failure: Option<String>,
+    /// Blocks that were found in the cache.
+    pub block_hits: u64,
+    /// Blocks that were not.
+    pub block_misses: u64,
+    /// Bytes of blocks in the cache.
+    pub block_bytes: u64,
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod damage;
 mod small_scope;
+mod sorting;
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -542,7 +543,7 @@ fn what_is_removed_is_given_back_in_the_background() {
     }
     assert!(engine.stats().reaped >= waiting);
     let live = |engine: &Engine| -> u64 {
-        let live = engine.lock().log().segments().live();
+        let live = engine.lock().core().log.segments().live();
         live.iter().map(|(_, live)| live).sum()
     };
     assert_eq!((live(&engine), engine.lock().key_count(0)), (8, 1));

@@ -1,4 +1,5 @@
-//! The engine's threads: commit, segment preparation, checkpoints, giving back what was removed.
+//! The engine's threads: commit, segment preparation, checkpoints, sorting, giving back what was
+//! removed.
 //!
 //! Each ends when it is told to, and none leaves anybody waiting: a commit thread that panics
 //! poisons the log, a preparing thread that panics says that it has stopped.
@@ -9,6 +10,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use super::Shared;
+use super::sorting::LEFT;
 use crate::error::io_error;
 use crate::log::Leader;
 use crate::{Result, SyncPolicy};
@@ -24,6 +26,13 @@ const BACKLOG_POLL: Duration = Duration::from_millis(50);
 const CHECKPOINT_POLL: Duration = Duration::from_millis(100);
 /// How long to wait before another checkpoint after one that failed.
 const CHECKPOINT_RETRY: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether there is something to sort.
+const SORT_POLL: Duration = Duration::from_millis(200);
+/// How long to wait before sorting is tried again after it failed.
+const SORT_RETRY: Duration = Duration::from_secs(10);
+/// With this many sealed segments to sort, sorting no longer rests as long as it works.
+const SORT_BACKLOG: u64 = 8;
 
 /// The threads of an engine.
 pub(super) struct Workers {
@@ -59,6 +68,7 @@ impl Workers {
         self.spawn(shared, "alluvium-checkpoint", checkpoint_until)?;
         let reaper = self.spawn(shared, "alluvium-reap", reap_until)?;
         shared.core.lock().reaper = Some(reaper);
+        self.spawn(shared, "alluvium-sort", sort_until)?;
         Ok(())
     }
 
@@ -160,6 +170,27 @@ fn checkpoint_until(shared: &Shared, should_stop: &AtomicBool) {
         pause = CHECKPOINT_POLL;
         if shared.is_checkpoint_due() && shared.checkpoint().is_err() {
             pause = CHECKPOINT_RETRY;
+        }
+    }
+}
+
+fn sort_until(shared: &Shared, should_stop: &AtomicBool) {
+    let clock = &shared.parts.clock;
+    while !should_stop.load(Ordering::SeqCst) {
+        let is_behind = shared.sort_backlog() >= SORT_BACKLOG;
+        let mut began = clock.monotonic();
+        // Half of one core at most, so that commands find the other half and the cache of theirs.
+        let mut pace = || {
+            if !is_behind {
+                thread::park_timeout(clock.monotonic().saturating_sub(began));
+                began = clock.monotonic();
+            }
+            !should_stop.load(Ordering::SeqCst)
+        };
+        match shared.sort_once(LEFT, &mut pace) {
+            Ok(true) => {}
+            Ok(false) => thread::park_timeout(SORT_POLL),
+            Err(_) => thread::park_timeout(SORT_RETRY),
         }
     }
 }

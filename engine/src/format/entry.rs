@@ -192,7 +192,7 @@ pub(crate) fn unverified_head(bytes: &[u8]) -> Option<Head> {
 }
 
 /// Whether the body is exactly the pairs that its count announces.
-fn is_well_formed(mut body: &[u8]) -> bool {
+pub(crate) fn is_well_formed(mut body: &[u8]) -> bool {
     let Some(pairs) = varint::take(&mut body) else {
         return false;
     };

@@ -12,7 +12,8 @@ mod group_record;
 mod ids;
 pub(crate) mod record;
 pub(crate) mod segment;
+pub(crate) mod sorted;
 pub(crate) mod varint;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! `docs/format.md` is held against the code.
 
-use super::{checkpoint, entry, frame, record, segment};
+use super::{checkpoint, entry, frame, record, segment, sorted};
 use crate::format::record::{Record, StreamChange};
 use crate::{EntryId, Lsn, limits};
 
@@ -8,7 +8,7 @@ const DOC: &str = include_str!("../../../docs/format.md");
 
 const IDENTITY: u64 = 0x0123_4567_89AB_CDEF;
 const STORE: u32 = 0x5EED_5EED;
-const FIELDS: [&[u8]; 4] = [b"user-id", b"jake", b"tx-amount", b"1000"];
+pub(crate) const FIELDS: [&[u8]; 4] = [b"user-id", b"jake", b"tx-amount", b"1000"];
 
 /// The rows of all tables, as trimmed cells.
 fn rows() -> Vec<Vec<&'static str>> {
@@ -52,6 +52,15 @@ fn the_constants_of_the_page_are_those_of_the_code() {
             checkpoint::SECTION_LEN_MAX as u64,
         ),
         ("SECTION_MEMORY_MAX", limits::SECTION_MEMORY_MAX as u64),
+        ("sorted::HEADER_LEN", sorted::HEADER_LEN as u64),
+        ("sorted::BLOCK_HEADER_LEN", sorted::BLOCK_HEADER_LEN as u64),
+        ("sorted::RUN_LEN", sorted::RUN_LEN as u64),
+        ("sorted::BLOCK_LEN", sorted::BLOCK_LEN as u64),
+        ("sorted::NODE_LEN", sorted::NODE_LEN as u64),
+        ("sorted::FOOTER_LEN", sorted::FOOTER_LEN as u64),
+        ("sorted::VERSION", sorted::VERSION.into()),
+        ("sorted::BLOCK_RAW_LEN", sorted::BLOCK_RAW_LEN as u64),
+        ("sorted::BLOCK_RAW_MAX", sorted::BLOCK_RAW_MAX as u64),
     ];
     let is_name = |cell: &str| {
         let name = cell.trim_matches('`');
@@ -150,7 +159,8 @@ fn example() -> (Vec<u8>, Vec<u8>) {
     (header.encode().to_vec(), bytes)
 }
 
-fn dump(start: usize, bytes: &[u8]) -> String {
+/// Bytes as the page shows them.
+pub(crate) fn dump(start: usize, bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut dump = String::new();
     for (index, line) in bytes.chunks(16).enumerate() {
@@ -168,21 +178,23 @@ fn dump(start: usize, bytes: &[u8]) -> String {
     dump
 }
 
+/// The bytes of a dump of the page, which is what is expected.
+pub(crate) fn shown(number: usize, expected: &str) -> Vec<u8> {
+    let dumps = DOC.split("```dump\n").nth(number);
+    let on_page = dumps.and_then(|rest| rest.split("```").next());
+    assert_eq!(on_page, Some(expected), "expected\n{expected}");
+    let lines = expected.lines().map(|line| &line[10..10 + 3 * 16]);
+    let bytes = lines.flat_map(str::split_ascii_whitespace);
+    bytes
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect()
+}
+
 #[test]
 fn the_dump_of_the_page_is_what_is_written_and_it_decodes() {
     let (header, frame_bytes) = example();
     let expected = dump(0, &header) + &dump(segment::HEADER_LEN, &frame_bytes);
-    let on_page = DOC
-        .split("```dump\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
-    assert_eq!(on_page, Some(expected.as_str()), "expected\n{expected}");
-
-    let lines = expected.lines().map(|line| &line[10..10 + 3 * 16]);
-    let bytes: Vec<u8> = lines
-        .flat_map(str::split_ascii_whitespace)
-        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect();
+    let bytes = shown(2, &expected);
     let (header, frame_bytes) = bytes.split_at(segment::FIELDS_LEN);
     let header = segment::Header::decode(header.try_into().unwrap()).unwrap();
     let lsn = Lsn(segment::HEADER_LEN as u64);

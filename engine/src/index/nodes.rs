@@ -46,7 +46,9 @@ impl Node {
     }
 
     /// Where its live entries lie, in order.
-    pub(crate) fn lsns(&self) -> impl Iterator<Item = Lsn> {
+    pub(crate) fn lsns(
+        &self,
+    ) -> impl ExactSizeIterator<Item = Lsn> + DoubleEndedIterator + Clone + '_ {
         self.offsets
             .iter()
             .map(|&offset| Lsn(self.base.0 + u64::from(offset)))

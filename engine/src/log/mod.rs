@@ -167,7 +167,7 @@ impl Log {
         self.begin_frame();
         self.finish_frame(frame::SEALS);
         self.end = next.frames_lsn();
-        self.segments.roll(Arc::clone(&next), self.end);
+        self.segments.roll(Arc::clone(&next));
         self.buffer.begin_piece(next, self.end);
     }
 
@@ -292,7 +292,22 @@ impl Log {
 
     /// Like [`Log::entry_died`] for many, in ascending order.
     pub(crate) fn entries_died(&mut self, sorted: impl Iterator<Item = Lsn>) {
-        self.segments.entries_died(sorted, self.end);
+        self.segments.entries_died(sorted);
+    }
+
+    /// Like [`Log::entries_died`], for neighbours: most of them lie in one segment.
+    pub(crate) fn neighbours_died<I>(&mut self, sorted: I)
+    where
+        I: ExactSizeIterator<Item = Lsn> + DoubleEndedIterator + Clone,
+    {
+        let ends = (sorted.clone().next(), sorted.clone().next_back());
+        let (Some(first), Some(last)) = ends else {
+            return;
+        };
+        let count = sorted.len() as u64;
+        if !self.segments.neighbours_died(first, last, count) {
+            self.segments.entries_died(sorted);
+        }
     }
 
     /// Nothing can be acknowledged any more: state and log may differ.

@@ -1,7 +1,8 @@
 //! The segments of the log, by LSN, and how many live entries each of them holds.
 //!
 //! A sealed segment without live entries is dead. It may be unlinked once every kept checkpoint
-//! begins behind the LSN at which it died: recovery from any of them then never looks into it.
+//! began when it was dead already, and behind its end: recovery from any of them then never looks
+//! into it.
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ pub(crate) struct SegmentSet {
 struct Held {
     segment: Arc<Segment>,
     live: u64,
-    /// The end of the log when the last live entry died.
-    died_at: Lsn,
+    /// The checkpoint at whose beginning it was first found dead.
+    dead_at: Option<u64>,
 }
 
 impl SegmentSet {
@@ -33,7 +34,7 @@ impl SegmentSet {
             .map(|segment| Held {
                 segment,
                 live: 0,
-                died_at: Lsn::ZERO,
+                dead_at: None,
             })
             .collect();
         Self {
@@ -63,14 +64,11 @@ impl SegmentSet {
     }
 
     /// Seals the active segment: `next` is active now.
-    pub(crate) fn roll(&mut self, next: Arc<Segment>, log_end: Lsn) {
-        if let Some(sealed) = self.held.last_mut().filter(|held| held.live == 0) {
-            sealed.died_at = log_end;
-        }
+    pub(crate) fn roll(&mut self, next: Arc<Segment>) {
         self.held.push(Held {
             segment: next,
             live: 0,
-            died_at: log_end,
+            dead_at: None,
         });
     }
 
@@ -78,13 +76,18 @@ impl SegmentSet {
         self.each(sorted, |held| held.live += 1);
     }
 
-    pub(crate) fn entries_died(&mut self, sorted: impl Iterator<Item = Lsn>, log_end: Lsn) {
-        self.each(sorted, |held| {
-            held.live = held.live.saturating_sub(1);
-            if held.live == 0 {
-                held.died_at = log_end;
-            }
-        });
+    pub(crate) fn entries_died(&mut self, sorted: impl Iterator<Item = Lsn>) {
+        self.each(sorted, |held| held.live = held.live.saturating_sub(1));
+    }
+
+    /// `count` entries from `first` to `last` died; false, and nothing is done, if they lie in
+    /// several segments.
+    pub(crate) fn neighbours_died(&mut self, first: Lsn, last: Lsn, count: u64) -> bool {
+        let index = self.index_of(first);
+        let held = index.map(|index| &mut self.held[index]);
+        let held = held.filter(|held| held.segment.covers(last));
+        held.map(|held| held.live = held.live.saturating_sub(count))
+            .is_some()
     }
 
     fn each(&mut self, sorted: impl Iterator<Item = Lsn>, count: impl Fn(&mut Held)) {
@@ -120,10 +123,13 @@ impl SegmentSet {
         from.plus(lsn.since(from) / len * len)
     }
 
-    /// Nothing that is dead now may be unlinked before checkpoints lie behind `lsn`.
-    pub(crate) fn dead_since(&mut self, lsn: Lsn) {
-        for held in &mut self.held {
-            held.died_at = lsn;
+    /// Checkpoint `number` begins: what is dead now is not in it, nor in any later one.
+    pub(crate) fn begin_checkpoint(&mut self, number: u64) {
+        let sealed = self.held.len() - 1;
+        for held in &mut self.held[..sealed] {
+            let is_dead = held.live == 0;
+            let known = held.dead_at.filter(|_| is_dead);
+            held.dead_at = known.or(is_dead.then_some(number));
         }
     }
 
@@ -134,16 +140,19 @@ impl SegmentSet {
         before.cloned().collect()
     }
 
-    /// Takes out the dead segments that no checkpoint from `begin` on needs, and that do not lie
-    /// behind `pinned`.
-    pub(crate) fn take_dead(&mut self, begin: Lsn, pinned: Option<Lsn>) -> Vec<Arc<Segment>> {
+    /// Takes out the dead segments that neither checkpoint `oldest`, from whose `begin` on a replay
+    /// reads, nor a later one needs, and that do not lie behind `pinned`.
+    pub(crate) fn take_dead(
+        &mut self,
+        (oldest, begin): (u64, Lsn),
+        pinned: Option<Lsn>,
+    ) -> Vec<Arc<Segment>> {
         let active = self.held.len() - 1;
         let mut dead = Vec::new();
         let mut index = 0;
         self.held.retain(|held| {
             let is_dead = index < active
-                && held.live == 0
-                && held.died_at <= begin
+                && held.dead_at.is_some_and(|at| at <= oldest)
                 && held.segment.end_lsn() <= begin
                 && pinned.is_none_or(|pinned| held.segment.end_lsn() <= pinned);
             index += 1;
@@ -155,10 +164,23 @@ impl SegmentSet {
         dead
     }
 
-    /// Number of sealed segments without live entries.
-    pub(crate) fn dead_count(&self) -> usize {
+    /// Whether there is a segment that was found dead by a checkpoint behind `oldest`.
+    pub(crate) fn has_dead(&self, oldest: u64) -> bool {
+        self.held
+            .iter()
+            .any(|held| held.dead_at.is_some_and(|at| at > oldest))
+    }
+
+    /// Bytes of sealed segments without live entries.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        let dead = self.sealed().filter(|(_, live)| *live == 0);
+        dead.map(|(segment, _)| segment.len()).sum()
+    }
+
+    /// The sealed segments, each with the number of its live entries.
+    pub(crate) fn sealed(&self) -> impl DoubleEndedIterator<Item = (&Arc<Segment>, u64)> {
         let sealed = &self.held[..self.held.len() - 1];
-        sealed.iter().filter(|held| held.live == 0).count()
+        sealed.iter().map(|held| (&held.segment, held.live))
     }
 
     /// First LSN and live entries of each segment.

@@ -528,14 +528,31 @@ fn a_segment_dies_with_its_last_entry_and_goes_when_no_checkpoint_needs_it() {
     journal.log.lock().in_flight = None;
     let mut log = journal.log.lock();
     let end = log.end();
-    assert!(log.segments().take_dead(end, None).is_empty());
+    log.segments().begin_checkpoint(1);
+    assert!(log.segments().take_dead((1, end), None).is_empty());
     log.entries_died(lsns[..6].iter().copied());
-    assert_eq!(log.segments().dead_count(), 1);
-    let died = log.end();
-    let before = Lsn(died.0 - 8);
-    assert!(log.segments().take_dead(before, None).is_empty());
-    assert!(log.segments().take_dead(died, Some(Lsn::ZERO)).is_empty());
-    let dead = log.segments().take_dead(died, None);
+    let (first, len) = {
+        let (segment, _) = log.segments().sealed().next().unwrap();
+        (segment.first_lsn(), segment.len())
+    };
+    assert_eq!(log.segments().dead_bytes(), len);
+    assert!(
+        log.segments().take_dead((1, end), None).is_empty(),
+        "checkpoint 1 may hold it"
+    );
+    log.segments().begin_checkpoint(2);
+    assert!(log.segments().take_dead((1, end), None).is_empty());
+    let inside = first.plus(len - 8);
+    assert!(
+        log.segments().take_dead((2, inside), None).is_empty(),
+        "a replay reads it"
+    );
+    assert!(
+        log.segments()
+            .take_dead((2, end), Some(Lsn::ZERO))
+            .is_empty()
+    );
+    let dead = log.segments().take_dead((2, end), None);
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].first_lsn(), Lsn::ZERO);
     assert!(log.bytes_at(lsns[0]).is_err());

@@ -2,8 +2,9 @@
 //!
 //! All pieces show the stream as it was at one LSN, that of its head, so that a replay treats it
 //! like any other. Whatever a record is about to change in a part that has not been taken yet is
-//! saved first: nodes that lose entries, pending entries that are delivered, claimed or
-//! acknowledged. What is added meanwhile lies behind the bounds that were noted at the beginning.
+//! saved first: nodes that lose entries or move to a sorted segment, pending entries that are
+//! delivered, claimed or acknowledged. What is added meanwhile lies behind the bounds that were
+//! noted at the beginning.
 //!
 //! A stream that is removed is not in the checkpoint, and a replay passes over its records. A group
 //! that is removed is handed over to be taken to its end.
@@ -16,7 +17,7 @@ use crate::Lsn;
 use crate::format::record::{GroupChange, StreamChange};
 use crate::group::Group;
 use crate::id::EntryId;
-use crate::index::Node;
+use crate::index::{Node, Runs};
 use crate::stream::Stream;
 
 /// A large stream under way into a checkpoint.
@@ -52,7 +53,7 @@ impl Capture {
     pub(super) fn begin(stream: &Stream, covers: Lsn) -> (Self, StreamImage) {
         let mut head = StreamImage::head_of(stream, covers);
         let index = &stream.index;
-        let last = index.node_count().checked_sub(1);
+        let last = index.log_node_count().checked_sub(1);
         let last = last.and_then(|last| index.node(last));
         // It may grow from now on, all others may not.
         head.nodes.extend(last.map(NodeImage::of));
@@ -148,6 +149,14 @@ impl Capture {
         }
     }
 
+    /// Saves the nodes of the stream that are about to move to a sorted segment: all up to `last`.
+    pub(crate) fn before_sort(&mut self, stream: &Stream, last: Lsn) {
+        let nodes = stream.index.log_nodes();
+        for node in nodes.take_while(|node| node.base <= last) {
+            self.nodes.save(node);
+        }
+    }
+
     /// Keeps a group that was removed for as long as it is needed; gives it back if it is not.
     pub(crate) fn keep(&mut self, number: u32, group: Box<Group>) -> Option<Box<Group>> {
         match self.groups.get_mut(&number) {
@@ -165,7 +174,7 @@ impl NodeCapture {
         let index = &stream.index;
         let (mut images, mut weight) = (Vec::new(), 0);
         let first = index.nodes_before(self.from);
-        let live = (first..index.node_count()).map_while(|at| index.node(at));
+        let live = (first..index.log_node_count()).map_while(|at| index.node(at));
         let mut live = live.peekable();
         while weight < SECTION_WEIGHT && self.from < self.to {
             let base = live.peek().map_or(self.to, |node| node.base).min(self.to);
@@ -196,8 +205,9 @@ impl NodeCapture {
     }
 
     fn before_trim(&mut self, stream: &Stream, count: u64) {
-        let mut left = count;
-        for node in stream.index.nodes() {
+        let in_runs = stream.index.runs().map_or(0, Runs::live);
+        let mut left = count.saturating_sub(in_runs);
+        for node in stream.index.log_nodes() {
             if left == 0 || node.base >= self.to {
                 break;
             }

@@ -8,9 +8,10 @@ use bincode::{Decode, Encode};
 use crate::Lsn;
 use crate::group::{Consumer, Contradiction, Group, NewPending, Pending};
 use crate::id::EntryId;
-use crate::index::{Index, Node};
+use crate::index::{Index, Node, Run, RunParts, Runs, Tail};
 use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX};
 use crate::names::Names;
+use crate::sorted::SortedSet;
 use crate::stream::Stream;
 
 type IdImage = (u64, u64);
@@ -27,8 +28,30 @@ pub(crate) struct StreamImage {
     tombstone: IdImage,
     expiry_ms: Option<u64>,
     pub(super) used_s: u32,
+    runs: Option<RunsImage>,
     pub(super) nodes: Vec<NodeImage>,
     pub(super) groups: Vec<GroupImage>,
+}
+
+#[derive(Encode, Decode)]
+pub(crate) struct RunsImage {
+    first_id: IdImage,
+    log_continues: bool,
+    list: Vec<RunImage>,
+}
+
+#[derive(Encode, Decode)]
+pub(crate) struct RunImage {
+    file: u64,
+    slot: u32,
+    skip: u32,
+    live: u32,
+    nodes: u32,
+    continues: bool,
+    /// Ordinals, in order.
+    deleted: Vec<u32>,
+    /// Entries ever added to the last node, and the last ID of them, if the run does not tell.
+    tail: Option<(u32, IdImage)>,
 }
 
 #[derive(Encode, Decode)]
@@ -80,13 +103,13 @@ impl StreamImage {
     /// A stream as it is, with all that belongs to it.
     pub(super) fn of(stream: &Stream, covers: Lsn) -> Self {
         Self {
-            nodes: stream.index.nodes().map(NodeImage::of).collect(),
+            nodes: stream.index.log_nodes().map(NodeImage::of).collect(),
             groups: stream.groups().map(GroupImage::of).collect(),
             ..Self::head_of(stream, covers)
         }
     }
 
-    /// A stream as it is, without nodes and groups.
+    /// A stream as it is, without nodes of the log and groups.
     pub(super) fn head_of(stream: &Stream, covers: Lsn) -> Self {
         Self {
             number: stream.number,
@@ -99,16 +122,19 @@ impl StreamImage {
             tombstone: image(stream.tombstone()),
             expiry_ms: stream.expiry_ms(),
             used_s: stream.used_s,
+            runs: stream.index.runs().map(RunsImage::of),
             nodes: Vec::new(),
             groups: Vec::new(),
         }
     }
 
     /// The stream, and the nodes that it has at least.
-    pub(super) fn restore(self) -> Result<Restoring, Contradiction> {
+    pub(super) fn restore(self, sorted: &SortedSet) -> Result<Restoring, Contradiction> {
         if self.key.len() > KEY_LEN_MAX {
             return Err("a key in the checkpoint is over the limit");
         }
+        let restored = |runs: RunsImage| runs.restore(self.number, sorted);
+        let runs = self.runs.map(restored).transpose()?;
         let mut groups = Names::default();
         for group in self.groups {
             let (number, name, group) = group.restore()?;
@@ -125,6 +151,7 @@ impl StreamImage {
         stream.restore_extra(deleted, self.expiry_ms, groups);
         Ok(Restoring {
             stream: Box::new(stream),
+            runs,
             nodes: Vec::new(),
             last_nodes: NodeImage::restore_all(self.nodes)?,
         })
@@ -134,6 +161,7 @@ impl StreamImage {
 /// A stream whose parts are coming.
 pub(crate) struct Restoring {
     stream: Box<Stream>,
+    runs: Option<Runs>,
     nodes: Vec<Node>,
     /// Those that came with the head; they lie behind the others.
     last_nodes: Vec<Node>,
@@ -162,6 +190,7 @@ impl Restoring {
     pub(super) fn finish(self) -> Result<Box<Stream>, Contradiction> {
         let Self {
             mut stream,
+            runs,
             mut nodes,
             mut last_nodes,
         } = self;
@@ -171,7 +200,7 @@ impl Restoring {
         if !nodes.windows(2).all(in_order) {
             return Err("nodes of a stream in the checkpoint are not in order");
         }
-        stream.index = Index::of_nodes(nodes);
+        stream.index = Index::of_parts(runs, nodes);
         let numbers: Vec<_> = stream.groups().map(|(number, ..)| number).collect();
         for number in numbers {
             if let Some(group) = stream.group_mut(number) {
@@ -179,6 +208,71 @@ impl Restoring {
             }
         }
         Ok(stream)
+    }
+}
+
+impl RunsImage {
+    fn of(runs: &Runs) -> Self {
+        Self {
+            first_id: image(runs.first_id),
+            log_continues: runs.log_continues,
+            list: runs.list.iter().map(RunImage::of).collect(),
+        }
+    }
+
+    fn restore(self, stream: u64, sorted: &SortedSet) -> Result<Runs, Contradiction> {
+        let (mut list, mut is_lost) = (Vec::with_capacity(self.list.len()), false);
+        for run in self.list {
+            match run.restore(stream, sorted) {
+                Ok(mut run) => {
+                    run.continues &= !std::mem::take(&mut is_lost);
+                    list.push(run);
+                }
+                Err(_) if sorted.is_salvage => is_lost = true,
+                Err(what) => return Err(what),
+            }
+        }
+        Ok(Runs {
+            list,
+            first_id: id(self.first_id),
+            log_continues: self.log_continues && !is_lost,
+        })
+    }
+}
+
+impl RunImage {
+    fn of(run: &Run) -> Self {
+        Self {
+            file: run.file.id(),
+            slot: run.slot,
+            skip: run.skip,
+            live: run.live,
+            nodes: run.nodes,
+            continues: run.continues,
+            deleted: run.deleted().to_vec(),
+            tail: run.tail().map(|tail| (tail.added, image(tail.last_id))),
+        }
+    }
+
+    fn restore(self, stream: u64, sorted: &SortedSet) -> Result<Run, Contradiction> {
+        let file = sorted.find(self.file);
+        let file =
+            file.ok_or("a stream in the checkpoint lies in a sorted segment that is missing")?;
+        let tail = |(added, last_id)| Tail {
+            added,
+            last_id: id(last_id),
+        };
+        let parts = RunParts {
+            slot: self.slot,
+            skip: self.skip,
+            live: self.live,
+            nodes: self.nodes,
+            continues: self.continues,
+            deleted: self.deleted,
+            tail: self.tail.map(tail),
+        };
+        let wrong = "a run in the checkpoint is not what its sorted segment says";
+        Run::restore(file, stream, parts).ok_or(wrong)
     }
 }
 

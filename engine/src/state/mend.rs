@@ -15,10 +15,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use super::State;
-use crate::format::entry;
 use crate::format::record::{Claimed, GroupChange, Record, StreamChange};
 use crate::group::{Contradiction, Group};
-use crate::index::{Index, corrupt_at};
+use crate::index::{Index, Position, corrupt_at};
 use crate::keyspace::slot_of;
 use crate::log::Log;
 use crate::{EntryId, Error, Loss, Lsn, Mended, Result};
@@ -173,8 +172,8 @@ impl Mender {
                 ref entries,
             } => {
                 let mut entries = entries.to_vec();
-                entries.retain(|&(_, lsn)| stream.index.has(lsn));
-                let is_left = |_, lsn| entries.iter().all(|&(_, gone)| gone != lsn);
+                let gone = retain_found(&mut entries, &stream.index, log);
+                let is_left = |_, position| !gone.contains(&position);
                 let first = first_left(&stream.index, &is_left, first, log);
                 StreamChange::EntriesDeleted {
                     max_deleted,
@@ -381,10 +380,11 @@ fn lost_name(kind: &str, number: u64, is_free: &dyn Fn(&[u8]) -> bool) -> Vec<u8
     tries.find(|name| is_free(name)).unwrap_or(plain)
 }
 
-/// The ID of the entry at `lsn`, if it can be read.
-fn readable(lsn: Lsn, log: &Log) -> Option<EntryId> {
-    let bytes = log.bytes_at(lsn).ok()?;
-    entry::head(bytes, lsn).map(|head| head.id)
+/// Leaves the entries that are there, and tells where they are.
+fn retain_found(entries: &mut Vec<(EntryId, Lsn)>, index: &Index, log: &Log) -> Vec<Position> {
+    let place = |&(id, lsn): &(EntryId, Lsn)| index.locate(id, lsn, log);
+    entries.retain(|entry| place(entry).is_some());
+    entries.iter().filter_map(place).collect()
 }
 
 /// How many entries at the head lie before `first`, which a trim left as the first; `0-0` if it
@@ -394,11 +394,11 @@ fn trimmed(index: &Index, first: EntryId, log: &Log) -> u64 {
         return index.len();
     }
     let mut count = 0;
-    for (at, lsn) in (1..).zip(index.lsns()) {
-        match readable(lsn, log) {
-            Some(id) if id < first => count = at,
-            Some(_) => break,
-            None => {}
+    for (at, position) in (1..).zip(index.positions()) {
+        match index.read(position, log, |id, _| id) {
+            Ok(Some(id)) if id < first => count = at,
+            Ok(_) => break,
+            Err(_) => {}
         }
     }
     count
@@ -407,15 +407,16 @@ fn trimmed(index: &Index, first: EntryId, log: &Log) -> u64 {
 /// The ID of the first entry that is left, as far as it can be read; else what the record says.
 fn first_left(
     index: &Index,
-    is_left: &dyn Fn(u64, Lsn) -> bool,
+    is_left: &dyn Fn(u64, Position) -> bool,
     said: EntryId,
     log: &Log,
 ) -> EntryId {
-    let mut left = (0..)
-        .zip(index.lsns())
-        .filter(|&(at, lsn)| is_left(at, lsn));
-    match left.next() {
-        Some((_, lsn)) => readable(lsn, log).unwrap_or(said),
+    let mut left = (0..).zip(index.positions());
+    match left.find(|&(at, position)| is_left(at, position)) {
+        Some((_, position)) => match index.read(position, log, |id, _| id) {
+            Ok(Some(id)) => id,
+            _ => said,
+        },
         None => EntryId::MIN,
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             let Core { state, log, .. } = batch.core();
             drop(state.reap(log));
         }
-        Op::EndCommand | Op::Sync | Op::Write | Op::Crash { .. } | Op::Kill => {
+        Op::EndCommand | Op::Sync | Op::Write | Op::Crash { .. } | Op::Kill | Op::Sort => {
             batch.end_command();
         }
     }
@@ -132,7 +132,12 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
 
 /// Replays the records that lie at `lsns` on top of the sections of a checkpoint.
 fn rebuild(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> Vec<u8> {
-    let mut state = State::new(4);
+    rebuilt(core, sections, lsns).image()
+}
+
+/// The state that the records make on top of the sections.
+pub(super) fn rebuilt(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> State {
+    let mut state = State::new(4, core.state.sorted.twin());
     for section in sections {
         state.restore_part(section, &mut core.log).unwrap();
     }
@@ -143,7 +148,7 @@ fn rebuild(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> Vec<u8> {
         state.apply(&record, lsn, &mut core.log).unwrap();
     }
     state.finish_recovery(&core.log).unwrap();
-    state.image()
+    state
 }
 
 /// Live entries of each segment, counted one by one.
@@ -180,7 +185,7 @@ proptest! {
             run(&mut batch, op);
         }
 
-        let begin = batch.log().end_frame();
+        let begin = batch.core().log.end_frame();
         let (mut sections, mut cursor) = (Vec::new(), CheckpointCursor::default());
         let mut during = during.iter();
         loop {
@@ -216,7 +221,8 @@ proptest! {
 
 /// Replays records over damage, without those in `gap`; the state, and what could not be applied.
 fn mend(core: &mut Core, lsns: &[Lsn], gap: &std::ops::Range<usize>) -> (State, Vec<Loss>) {
-    let (mut state, mut mender, mut losses) = (State::new(4), Mender::default(), Vec::new());
+    let mut state = State::new(4, core.state.sorted.twin());
+    let (mut mender, mut losses) = (Mender::default(), Vec::new());
     for (_, &lsn) in lsns.iter().enumerate().filter(|(at, _)| !gap.contains(at)) {
         let bytes = core.log.bytes_at(lsn).unwrap().to_vec();
         let mut rest = &bytes[..];
@@ -319,7 +325,7 @@ fn replay_of_a_record_that_contradicts_the_state_names_the_place() {
     let all = core.state.journal.clone();
     // Each record but the last two has one behind it that makes no sense without it.
     for missing in 0..all.len() - 2 {
-        let mut state = State::new(4);
+        let mut state = State::new(4, core.state.sorted.twin());
         state.begin_recovery();
         let rest = all.iter().enumerate().filter(|&(at, _)| at != missing);
         let mut applied = rest.map(|(_, &lsn)| {

@@ -4,6 +4,7 @@ mod build;
 mod fold;
 mod model;
 mod ops;
+mod sorting;
 
 use std::ops::ControlFlow;
 
@@ -17,11 +18,17 @@ fn options() -> Options {
     Options {
         threads: Threads::Inline,
         sync_policy: SyncPolicy::Never,
-        segment_size: 64 << 10,
+        segment_size: 8 << 10,
         checkpoint_interval: 0,
         node_entries_max: 4,
         ..Options::default()
     }
+}
+
+/// Sorts all that can be sorted.
+fn sort_all(engine: &Engine) {
+    engine.sync().unwrap();
+    while engine.sort(0).unwrap() {}
 }
 
 /// An entry as a test sees it; without fields if it is deleted.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
-use super::{Seen, options, read};
+use super::{Seen, options, read, sort_all};
 use crate::batch::{
     AutoClaim, Claim, Counters, Cursor, Deliver, History, NewId, PendingFilter, Range, StreamInfo,
     TrimStrategy,
@@ -377,6 +377,7 @@ impl Pair {
                 let left = self.storage.kill();
                 self.end(left, written);
             }
+            Op::Sort => sort_all(self.engine()),
             ref op => unreachable!("{op:?}"),
         }
     }
@@ -387,7 +388,11 @@ impl Pair {
             .stream(key)
             .map_or(EntryId::MIN, |stream| stream.last_id);
         let id = EntryId::new(last.ms.saturating_add(step), 0);
-        let fields = vec![b"n".to_vec(), self.value.to_string().into_bytes()];
+        let fill = vec![b'.'; 300];
+        let fields = vec![
+            b"n".to_vec(),
+            [self.value.to_string().into_bytes(), fill].concat(),
+        ];
         let given: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
         let added = self.batch().add(0, KEYS[key], NewId::Given(id), &given);
         if last >= id {

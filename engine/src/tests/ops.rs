@@ -122,6 +122,7 @@ pub(super) enum Op {
     },
     /// The end of the process.
     Kill,
+    Sort,
 }
 
 /// IDs of entries and their neighbourhood: entries have small ms and seq 0.
@@ -236,6 +237,7 @@ fn other_op() -> BoxedStrategy<Op> {
         2 => Just(Op::Write),
         3 => any::<u64>().prop_map(|seed| Op::Crash { seed }),
         1 => Just(Op::Kill),
+        6 => Just(Op::Sort),
     ]
     .boxed()
 }

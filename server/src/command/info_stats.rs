@@ -151,6 +151,18 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("log_segments", stats.segments);
     lines.field("log_segment_bytes", stats.segment_bytes);
     lines.claim("log_spare_segment_ready", stats.is_spare_ready);
+    lines.field("sorted_segments", stats.sorted_files);
+    lines.field("sorted_segment_bytes", stats.sorted_bytes);
+    lines.field("sorted_bytes_written", stats.sorted_written);
+    lines.field("sorted_entries", stats.sorted_entries);
+    lines.field("sorted_entries_live", stats.sorted_live);
+    lines.field("sort_bytes_waiting", stats.sort_waiting);
+    let failure = stats.sort_failure.unwrap_or_default();
+    lines.field("sort_failure", failure.replace(['\r', '\n'], " "));
+    lines.field("dead_bytes", stats.dead_bytes);
+    lines.field("block_cache_hits", stats.block_hits);
+    lines.field("block_cache_misses", stats.block_misses);
+    lines.field("block_cache_bytes", stats.block_bytes);
     lines.claim("disk_full", stats.is_disk_full);
     lines.claim("log_poisoned", stats.is_poisoned);
     lines.claim("checkpoint_in_progress", checkpoints.is_running);

@@ -92,6 +92,8 @@ pub struct Config {
     pub segment_size: u64,
     /// Bytes of log behind the last checkpoint from which the next one is taken.
     pub checkpoint_interval: u64,
+    /// Most memory for decompressed blocks of sorted segments, in bytes.
+    pub block_cache: u64,
     /// What happens to a damaged store at start.
     pub recovery: Recovery,
     /// Entries in a logical node: where approximate trimming cuts.
@@ -164,6 +166,7 @@ impl Default for Config {
             appendfsync: SyncPolicy::Always,
             segment_size: limits::SEGMENT_SIZE_DEFAULT,
             checkpoint_interval: 64 << 20,
+            block_cache: 32 << 20,
             recovery: Recovery::Strict,
             stream_node_max_entries: 100,
             stream_lag_compat: false,

@@ -94,6 +94,12 @@ pub(crate) const TABLE: &[Parameter] = &[
         AtStart,
         "Addresses to listen on; a leading - lets an address be missing, * means all.",
     ),
+    parameter(
+        "block-cache",
+        count!(Memory, block_cache, 0, i64::MAX),
+        AtStart,
+        "Most bytes of memory for decompressed blocks of sorted segments.",
+    ),
     kept("busy-reply-threshold", COUNT, "5000"),
     parameter(
         "checkpoint-interval",

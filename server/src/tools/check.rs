@@ -15,8 +15,8 @@ Verifies a data directory that no broker has open, and changes nothing in it.
 
 usage: alluvium check [--json] [--quiet] DIR
 
-Every checksum of every checkpoint and log segment is verified, also where a start would not look;
-then the state is built as at a start, and every entry of every stream is read.
+Every checksum of every checkpoint, log segment and sorted segment is verified, also where a start
+would not look; then the state is built as at a start, and every entry of every stream is read.
 
   --json     report as one JSON object
   --quiet    no progress, and no report when all is well
@@ -74,14 +74,17 @@ fn words_of(report: &CheckReport) -> String {
     // Writing to a String does not fail.
     let _ = writeln!(
         out,
-        "read         {} checkpoints, {} log segments, {} bytes",
-        report.checkpoints, report.segments, report.bytes
+        "read         {} checkpoints, {} log segments, {} sorted segments, {} bytes",
+        report.checkpoints, report.segments, report.sorted, report.bytes
     );
     let _ = writeln!(
         out,
         "log          {} frames, {} records",
         report.frames, report.records
     );
+    if report.sorted > 0 {
+        let _ = writeln!(out, "sorted       {} entries", report.sorted_entries);
+    }
     if report.torn_bytes > 0 {
         let _ = writeln!(
             out,
@@ -145,12 +148,15 @@ fn json(report: &CheckReport) -> String {
         },
     );
     format!(
-        "{{\"whole\": {}, \"checkpoints\": {}, \"segments\": {}, \"bytes\": {}, \"frames\": {}, \
+        "{{\"whole\": {}, \"checkpoints\": {}, \"segments\": {}, \"sorted\": {}, \
+         \"sorted_entries\": {}, \"bytes\": {}, \"frames\": {}, \
          \"records\": {}, \"torn_bytes\": {}, \"state\": {state}, \"unknown_files\": [{}], \
          \"damage\": [{}]}}\n",
         report.damage.is_empty(),
         report.checkpoints,
         report.segments,
+        report.sorted,
+        report.sorted_entries,
         report.bytes,
         report.frames,
         report.records,

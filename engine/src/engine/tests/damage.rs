@@ -58,7 +58,7 @@ fn whole(base: &SimulatedStorage, is_closed: bool) -> Whole {
         .unwrap();
         let bytes = fields.concat();
         entries.insert(id, format!("{} {}", bytes.len(), crc32fast::hash(&bytes)));
-        let (segment, offset) = engine.lock().log().segment_at(before).unwrap();
+        let (segment, offset) = engine.lock().core().log.segment_at(before).unwrap();
         let offset = usize::try_from(offset).unwrap();
         last = Some((id, segment.path().to_owned(), offset));
         history.push(picture(&engine));
@@ -412,7 +412,7 @@ fn aligned() -> Whole {
         }
         let mut batch = engine.lock();
         // Up to the next multiple of 512: frame header, head of the entry, its body.
-        let end = batch.log().end().0 + 16 + 24 + 1 + 2 + 1 + 1 + 5 + 2;
+        let end = batch.core().log.end().0 + 16 + 24 + 1 + 2 + 1 + 1 + 5 + 2;
         let mut value = format!("{number} ").into_bytes();
         let room = usize::try_from(end.next_multiple_of(512) - end).unwrap();
         value.resize(if room < 8 { room + 512 } else { room }, b'.');
@@ -420,7 +420,7 @@ fn aligned() -> Whole {
         let id = EntryId::new(number, 1);
         batch.add(0, KEY, NewId::Given(id), &fields).unwrap();
         let end = batch.end_command();
-        let (segment, offset) = batch.log().segment_at(end).unwrap();
+        let (segment, offset) = batch.core().log.segment_at(end).unwrap();
         drop(batch);
         engine.submit();
         engine.wait_settled(end).unwrap();

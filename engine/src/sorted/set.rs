@@ -1,0 +1,232 @@
+//! All sorted segments, by id, and when one may go.
+//!
+//! A file (a sealed log segment as well) without live entries is *dead*. When a checkpoint begins,
+//! what is dead is in none of its streams, and in none of any later one: so it is noted by which
+//! checkpoint a file was first found dead, and it is unlinked once that one or a later one is the
+//! oldest that is kept. Positions in the log would not tell: sorting moves entries while the log
+//! stands still.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{BlockCache, SUFFIX, SortedFile, UNFINISHED};
+use crate::error::io_error;
+use crate::storage::Storage;
+use crate::{Error, Result};
+
+/// All sorted segments.
+pub(crate) struct SortedSet {
+    held: BTreeMap<u64, Held>,
+    cache: Arc<BlockCache>,
+    next_id: u64,
+    /// Checkpoints begun since open.
+    begun: u64,
+    /// The first checkpoint that knows of all that was sorted.
+    current_from: u64,
+    /// A run whose file is damaged is left out rather than refused.
+    pub(crate) is_salvage: bool,
+}
+
+struct Held {
+    file: Arc<SortedFile>,
+    /// The checkpoint at whose beginning it was dead.
+    dead_at: Option<u64>,
+    /// Streams are being told of it.
+    is_new: bool,
+}
+
+/// What is in the directory of sorted segments.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) files: Vec<Arc<SortedFile>>,
+    pub(crate) damaged: Vec<(Error, u64)>,
+    pub(crate) unknown: Vec<PathBuf>,
+    /// Above the ids of all files, damaged ones as well.
+    next_id: u64,
+}
+
+/// Opens all sorted segments, and removes what was not finished.
+pub(crate) fn find(storage: &dyn Storage, dir: &Path, cache: &Arc<BlockCache>) -> Result<Found> {
+    let mut found = Found::default();
+    let entries = match storage.list(dir) {
+        // Only who may not change anything comes here before there is one.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(|error| io_error("list", dir, error))?,
+    };
+    for entry in entries {
+        let path = dir.join(&entry.name);
+        if !entry.is_dir && parse(&entry.name, UNFINISHED).is_some() {
+            storage
+                .unlink(&path)
+                .map_err(|error| io_error("unlink", &path, error))?;
+        } else if let Some(id) = parse(&entry.name, SUFFIX).filter(|_| !entry.is_dir) {
+            found.next_id = found.next_id.max(id.saturating_add(1));
+            match SortedFile::open(storage, &path, cache) {
+                Ok(file) => found.files.push(Arc::new(file)),
+                Err(error @ Error::Corrupt { .. }) => found.damaged.push((error, entry.len)),
+                Err(error) => return Err(error),
+            }
+        } else {
+            found.unknown.push(path);
+        }
+    }
+    Ok(found)
+}
+
+impl Found {
+    /// Takes out the files of other data directories.
+    pub(crate) fn foreign(&mut self, store: u32) -> Vec<(Error, u64)> {
+        let (own, foreign) = std::mem::take(&mut self.files)
+            .into_iter()
+            .partition(|file| file.store() == store);
+        self.files = own;
+        let what = "a sorted segment of another data directory";
+        let foreign: Vec<Arc<SortedFile>> = foreign;
+        let error = |file: &Arc<SortedFile>| (file.corrupt(0, what), file.len());
+        foreign.iter().map(error).collect()
+    }
+}
+
+/// The id in the name of a file.
+fn parse(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
+    let id = u64::from_str_radix(digits, 16).ok()?;
+    (digits == format!("{id:016x}")).then_some(id)
+}
+
+impl SortedSet {
+    /// The files that were found; streams have not been told of any.
+    pub(crate) fn new(found: Found, cache: Arc<BlockCache>, is_salvage: bool) -> Self {
+        let files = found.files.into_iter();
+        let hold = |file: Arc<SortedFile>| {
+            let (dead_at, is_new) = (None, false);
+            let held = Held {
+                file,
+                dead_at,
+                is_new,
+            };
+            (held.file.id(), held)
+        };
+        Self {
+            held: files.map(hold).collect(),
+            cache,
+            next_id: found.next_id,
+            begun: 0,
+            current_from: 0,
+            is_salvage,
+        }
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<BlockCache> {
+        &self.cache
+    }
+
+    /// The file with that id.
+    pub(crate) fn find(&self, id: u64) -> Option<&Arc<SortedFile>> {
+        self.held.get(&id).map(|held| &held.file)
+    }
+
+    /// An id that no file has had.
+    pub(crate) fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// The lowest id that no file has had.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Ids below `bound` have been given.
+    pub(crate) fn raise_next_id(&mut self, bound: u64) {
+        self.next_id = self.next_id.max(bound);
+    }
+
+    /// Takes in a file that streams are about to be told of.
+    pub(crate) fn insert(&mut self, file: Arc<SortedFile>) {
+        let (dead_at, is_new) = (None, true);
+        self.held.insert(
+            file.id(),
+            Held {
+                file,
+                dead_at,
+                is_new,
+            },
+        );
+    }
+
+    /// All streams were told of the file.
+    pub(crate) fn settle(&mut self, id: u64) {
+        if let Some(held) = self.held.get_mut(&id) {
+            held.is_new = false;
+        }
+    }
+
+    /// Entries have moved: what no checkpoint knows yet.
+    pub(crate) fn note_move(&mut self) {
+        self.current_from = self.begun + 1;
+    }
+
+    /// A checkpoint begins; its number. What is dead now is not in it, nor in any later one.
+    pub(crate) fn begin_checkpoint(&mut self) -> u64 {
+        self.begun += 1;
+        for held in self.held.values_mut() {
+            let is_dead = held.file.live() == 0 && !held.is_new;
+            held.dead_at = held
+                .dead_at
+                .filter(|_| is_dead)
+                .or(is_dead.then_some(self.begun));
+        }
+        self.begun
+    }
+
+    /// Whether nothing was sorted since the checkpoint of that number began.
+    pub(crate) fn is_current(&self, checkpoint: u64) -> bool {
+        checkpoint >= self.current_from
+    }
+
+    /// Takes out the files that neither checkpoint `oldest` nor a later one needs.
+    pub(crate) fn take_dead(&mut self, oldest: u64) -> Vec<Arc<SortedFile>> {
+        let is_unneeded = |held: &Held| held.dead_at.is_some_and(|at| at <= oldest);
+        let dead = self.held.values().filter(|held| is_unneeded(held));
+        let dead: Vec<_> = dead.map(|held| Arc::clone(&held.file)).collect();
+        for file in &dead {
+            self.held.remove(&file.id());
+        }
+        dead
+    }
+
+    /// Another set of the same files.
+    #[cfg(test)]
+    pub(crate) fn twin(&self) -> Self {
+        let found = Found {
+            files: self.files().cloned().collect(),
+            next_id: self.next_id,
+            ..Found::default()
+        };
+        Self::new(found, Arc::clone(&self.cache), self.is_salvage)
+    }
+
+    /// All files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<SortedFile>> {
+        self.held.values().map(|held| &held.file)
+    }
+
+    /// Whether there is a file that was found dead by a checkpoint behind `oldest`.
+    pub(crate) fn has_dead(&self, oldest: u64) -> bool {
+        self.held
+            .values()
+            .any(|held| held.dead_at.is_some_and(|at| at > oldest))
+    }
+
+    /// Bytes of dead files.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        let dead = self
+            .held
+            .values()
+            .filter(|held| held.file.live() == 0 && !held.is_new);
+        dead.map(|held| held.file.len()).sum()
+    }
+}
