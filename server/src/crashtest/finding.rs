@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Resurrected,
     Skipped,
     PartialTransaction,
+    Undone,
     GroupLost,
     CursorBack,
     PendingLost,
@@ -34,7 +35,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 21] = [
+    pub(super) const ALL: [Kind; 22] = [
         Kind::Lost,
         Kind::Vanished,
         Kind::Altered,
@@ -46,6 +47,7 @@ impl Kind {
         Kind::Resurrected,
         Kind::Skipped,
         Kind::PartialTransaction,
+        Kind::Undone,
         Kind::GroupLost,
         Kind::CursorBack,
         Kind::PendingLost,
@@ -86,6 +88,10 @@ impl Kind {
             Kind::PartialTransaction => {
                 ("partial-transaction", "one part of a MULTI/EXEC survived")
             }
+            Kind::Undone => (
+                "undone",
+                "removed by an acknowledged command, and there again",
+            ),
             Kind::GroupLost => ("group-lost", "a consumer group is gone"),
             Kind::CursorBack => (
                 "cursor-back",

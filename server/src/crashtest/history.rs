@@ -45,11 +45,25 @@ pub(super) enum What {
         after: EntryId,
         entries: Vec<Sight>,
     },
+    /// XDEL of an entry; `removed` is what was replied.
+    Delete {
+        stream: StreamNo,
+        id: EntryId,
+        removed: u64,
+    },
+    /// XTRIM; `removed` is what was replied.
+    Trim {
+        stream: StreamNo,
+        to: Bound,
+        removed: u64,
+    },
     /// XREADGROUP of new entries.
     Deliver {
         group: GroupNo,
         consumer: ConsumerNo,
         entries: Vec<Sight>,
+        /// With NOACK: they are acked as they are handed out.
+        is_noack: bool,
     },
     /// XREADGROUP of the consumer's own pending entries: their delivery counts rise.
     Repeat { group: GroupNo, entries: Vec<Sight> },
@@ -68,6 +82,24 @@ pub(super) enum What {
     Ack { group: GroupNo, ids: Vec<EntryId> },
     /// XGROUP CREATE from the stream's start.
     CreateGroup { group: GroupNo },
+    /// XGROUP SETID.
+    SetCursor { group: GroupNo, id: EntryId },
+    /// XGROUP DESTROY.
+    DestroyGroup { group: GroupNo },
+    /// XGROUP DELCONSUMER: what is pending for the consumer goes with it.
+    DeleteConsumer {
+        group: GroupNo,
+        consumer: ConsumerNo,
+    },
+}
+
+/// What a trim leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    /// MINID: what lies before is removed.
+    MinId(EntryId),
+    /// MAXLEN: so many of the newest entries stay.
+    MaxLen(u64),
 }
 
 /// The one clock of all threads.

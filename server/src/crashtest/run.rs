@@ -241,6 +241,12 @@ impl<'a> Run<'a> {
             key: self.names.streams[stream].clone(),
             name: late,
         };
+        let moved = format!("moved{number}");
+        let moved_group = GroupAt {
+            group: self.names.add_group(stream, moved.clone()),
+            key: self.names.streams[stream].clone(),
+            name: moved,
+        };
         self.model.set_names(self.names.clone());
         let of = |stream: &StreamNo| (*stream, self.names.streams[*stream].clone());
         Stage {
@@ -251,6 +257,7 @@ impl<'a> Run<'a> {
             streams: self.current.iter().map(of).collect(),
             groups: self.groups(),
             late_group,
+            moved_group,
             has_history: !self.options.no_history,
             rate: f64::from(self.options.rate) / f64::from(self.options.producers),
             ticks,

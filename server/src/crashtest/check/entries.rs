@@ -152,6 +152,7 @@ impl Model {
             .map(|sight| (sight.id, sight))
             .collect();
         self.check_missing(stream, &present, tally);
+        self.check_removed(stream, &present, tally);
         for sight in present.values() {
             self.check_present(stream, sight, &present, tally);
         }
@@ -174,12 +175,17 @@ impl Model {
         present: &BTreeMap<EntryId, &Sight>,
         tally: &mut Tally,
     ) {
+        self.settle_lengths(stream);
         let key = &self.names.streams[stream];
-        for (id, known) in &mut self.streams[stream].entries {
+        let model = &mut self.streams[stream];
+        for (id, known) in &mut model.entries {
             if known.is_gone || present.contains_key(id) {
                 continue;
             }
             known.is_gone = true;
+            if model.removals.may_have_removed(*id) {
+                continue;
+            }
             let value = shown(known.value);
             if known.is_acked {
                 tally.add(Kind::Lost, || {
@@ -334,24 +340,33 @@ impl Model {
 
     /// Of what was sent in one MULTI/EXEC, all or nothing is there.
     pub(super) fn check_transactions(&self, evidence: &Evidence<'_>, tally: &mut Tally) {
-        let mut parts: HashMap<Value, Vec<(Value, bool)>> = HashMap::new();
+        let mut parts: HashMap<Value, Vec<(String, bool)>> = HashMap::new();
         for op in evidence.ops {
-            if !evidence.has_ended && op.end.is_none() {
+            let Some(tx) = op.tx.filter(|_| evidence.has_ended || op.end.is_some()) else {
                 continue;
-            }
-            if let (Some(tx), What::Add { value, .. }) = (op.tx, &op.what) {
-                parts
-                    .entry(tx)
-                    .or_default()
-                    .push((*value, self.is_there(*value)));
-            }
+            };
+            let part = match op.what {
+                What::Add { value, .. } => {
+                    let is_there = self.is_there(value);
+                    if !is_there && self.may_be_removed(value) {
+                        continue;
+                    }
+                    (format!("XADD of {value}"), is_there)
+                }
+                // Nobody else deletes it.
+                What::Delete { stream, id, .. } => {
+                    (format!("XDEL of {id}"), self.is_gone(stream, id))
+                }
+                _ => continue,
+            };
+            parts.entry(tx).or_default().push(part);
         }
         for parts in parts.values() {
-            let there = parts.iter().find(|(_, is_there)| *is_there);
-            let missing = parts.iter().find(|(_, is_there)| !is_there);
-            if let (Some((there, _)), Some((missing, _))) = (there, missing) {
+            let done = parts.iter().find(|(_, is_done)| *is_done);
+            let missing = parts.iter().find(|(_, is_done)| !is_done);
+            if let (Some((done, _)), Some((missing, _))) = (done, missing) {
                 tally.add(Kind::PartialTransaction, || {
-                    format!("of one MULTI/EXEC, {there} is present and {missing} is not")
+                    format!("of one MULTI/EXEC, the {done} survived and the {missing} did not")
                 });
             }
         }
@@ -376,7 +391,7 @@ fn holes(model: &Model) -> impl Fn(Vec<(Value, bool)>) -> Vec<(Value, bool)> + '
         adds.sort_unstable();
         let last = adds.iter().rposition(|(value, _)| model.is_there(*value));
         adds.truncate(last.unwrap_or(0));
-        adds.retain(|(value, _)| !model.is_there(*value));
+        adds.retain(|(value, _)| !model.is_there(*value) && !model.may_be_removed(*value));
         adds
     }
 }

@@ -22,6 +22,10 @@ struct Deeds {
     acks: Vec<u64>,
     /// An XACK had no answer.
     is_ack_unknown: bool,
+    /// It was handed out with NOACK.
+    is_noack: bool,
+    /// A consumer that had been given it was deleted, with or without an answer.
+    is_dropped: bool,
 }
 
 /// What one round's operations did to one group.
@@ -34,15 +38,20 @@ struct Round<'a> {
     unknown_readers: HashSet<ConsumerNo>,
     /// Claims without an answer: consumer and what was asked for (`None` is anything).
     unknown_claims: Vec<(ConsumerNo, Option<&'a [EntryId]>)>,
+    /// A reading with NOACK had no answer: anything may have been passed over.
+    is_noack_unknown: bool,
+    /// Consumers that were deleted with an answer, and have not read since.
+    deleted_consumers: HashSet<ConsumerNo>,
+    /// Where the cursor was set to, and whether that was answered, in order.
+    cursors: Vec<(EntryId, bool)>,
 }
 
 impl Deeds {
     /// Whether an XACK surely came behind every delivery.
     fn is_acked(&self) -> bool {
         let last_delivery = self.deliveries.iter().map(|(_, end)| *end).max();
-        self.acks
-            .iter()
-            .any(|start| last_delivery.is_none_or(|end| *start > end))
+        let is_behind = |start: &u64| last_delivery.is_none_or(|end| *start > end);
+        self.is_noack || self.acks.iter().any(is_behind)
     }
 
     /// The consumers who may hold it: those whose taking was not surely followed by another.
@@ -67,63 +76,18 @@ impl<'a> Round<'a> {
     }
 
     fn note(&mut self, group: GroupNo, op: &'a Op) {
+        if group_of(&op.what) != Some(group) {
+            return;
+        }
         match (&op.what, op.end) {
-            (
-                What::Deliver {
-                    group: g,
-                    consumer,
-                    entries,
-                },
-                Some(end),
-            ) if *g == group => {
-                for sight in entries {
-                    let deeds = self.by_entry.entry(sight.id).or_default();
-                    deeds.deliveries.push((op.start, end));
-                    deeds.takings.push((*consumer, op.start, end));
-                    self.cursor = self.cursor.max(sight.id);
-                }
-            }
-            (
-                What::Deliver {
-                    group: g, consumer, ..
-                },
-                None,
-            ) if *g == group => {
-                self.unknown_readers.insert(*consumer);
-            }
-            (What::Repeat { group: g, entries }, Some(_)) if *g == group => {
+            (What::Deliver { .. }, _) => self.note_delivery(op),
+            (What::Repeat { entries, .. }, Some(_)) => {
                 for sight in entries {
                     self.by_entry.entry(sight.id).or_default().rises += 1;
                 }
             }
-            (
-                What::Claim {
-                    group: g,
-                    consumer,
-                    taken,
-                    is_counted,
-                    ..
-                },
-                Some(end),
-            ) if *g == group => {
-                for id in taken {
-                    let deeds = self.by_entry.entry(*id).or_default();
-                    deeds.takings.push((*consumer, op.start, end));
-                    deeds.rises += u64::from(*is_counted);
-                }
-            }
-            (
-                What::Claim {
-                    group: g,
-                    consumer,
-                    asked,
-                    ..
-                },
-                None,
-            ) if *g == group => {
-                self.unknown_claims.push((*consumer, asked.as_deref()));
-            }
-            (What::Ack { group: g, ids }, end) if *g == group => {
+            (What::Claim { .. }, _) => self.note_claim(op),
+            (What::Ack { ids, .. }, end) => {
                 for id in ids {
                     let deeds = self.by_entry.entry(*id).or_default();
                     match end {
@@ -132,7 +96,68 @@ impl<'a> Round<'a> {
                     }
                 }
             }
+            (What::DeleteConsumer { consumer, .. }, end) => {
+                if end.is_some() {
+                    self.deleted_consumers.insert(*consumer);
+                }
+                for deeds in self.by_entry.values_mut() {
+                    let is_holder = |(taker, ..): &(ConsumerNo, u64, u64)| taker == consumer;
+                    deeds.is_dropped |= deeds.takings.iter().any(is_holder);
+                }
+            }
+            (What::SetCursor { id, .. }, end) => self.cursors.push((*id, end.is_some())),
             _ => {}
+        }
+    }
+
+    fn note_delivery(&mut self, op: &Op) {
+        let What::Deliver {
+            consumer,
+            entries,
+            is_noack,
+            ..
+        } = &op.what
+        else {
+            return;
+        };
+        // Who reads is there again.
+        self.deleted_consumers.remove(consumer);
+        let Some(end) = op.end else {
+            self.unknown_readers.insert(*consumer);
+            self.is_noack_unknown |= is_noack;
+            return;
+        };
+        for sight in entries {
+            let deeds = self.by_entry.entry(sight.id).or_default();
+            deeds.deliveries.push((op.start, end));
+            if *is_noack {
+                deeds.is_noack = true;
+            } else {
+                deeds.takings.push((*consumer, op.start, end));
+            }
+            self.cursor = self.cursor.max(sight.id);
+        }
+    }
+
+    fn note_claim(&mut self, op: &'a Op) {
+        let What::Claim {
+            consumer,
+            asked,
+            taken,
+            is_counted,
+            ..
+        } = &op.what
+        else {
+            return;
+        };
+        let Some(end) = op.end else {
+            self.unknown_claims.push((*consumer, asked.as_deref()));
+            return;
+        };
+        for id in taken {
+            let deeds = self.by_entry.entry(*id).or_default();
+            deeds.takings.push((*consumer, op.start, end));
+            deeds.rises += u64::from(*is_counted);
         }
     }
 
@@ -141,6 +166,21 @@ impl<'a> Round<'a> {
         self.unknown_claims.iter().any(|(claimer, asked)| {
             *claimer == consumer && asked.is_none_or(|asked| asked.contains(&id))
         })
+    }
+}
+
+/// The group that an operation was about.
+fn group_of(what: &What) -> Option<GroupNo> {
+    match what {
+        What::Deliver { group, .. }
+        | What::Repeat { group, .. }
+        | What::Claim { group, .. }
+        | What::Ack { group, .. }
+        | What::CreateGroup { group }
+        | What::SetCursor { group, .. }
+        | What::DestroyGroup { group }
+        | What::DeleteConsumer { group, .. } => Some(*group),
+        What::Add { .. } | What::Delete { .. } | What::Trim { .. } | What::Read { .. } => None,
     }
 }
 
@@ -174,11 +214,18 @@ impl Model {
                 self.names.groups[group].1
             );
             let Some(shown) = state.groups.iter().find(|shown| shown.group == group) else {
-                if std::mem::take(&mut self.groups[group]).exists {
+                let model = std::mem::take(&mut self.groups[group]);
+                if model.exists && !model.may_be_destroyed {
                     tally.add(Kind::GroupLost, || title);
                 }
                 continue;
             };
+            if std::mem::take(&mut self.groups[group].is_destroyed) {
+                tally.add(Kind::Undone, || {
+                    format!("{title}: destroyed with an answer, and there")
+                });
+            }
+            self.groups[group].may_be_destroyed &= !evidence.has_ended;
             let case = Case {
                 title,
                 round: Round::of(group, evidence.ops),
@@ -216,7 +263,11 @@ impl Model {
                 continue;
             }
             let is_added = self.is_there(tx);
-            for id in ids {
+            if !is_added && self.may_be_removed(tx) {
+                continue;
+            }
+            // A deleted entry leaves the pending list when it is claimed.
+            for id in ids.iter().filter(|id| case.present.contains(*id)) {
                 let is_pending = case.pending.contains_key(id);
                 let acks = |other: &Op| match &other.what {
                     What::Ack { group, ids } => *group == *g && ids.contains(id),
@@ -287,7 +338,24 @@ impl Case<'_> {
 
     fn check_cursor(&self, model: &GroupModel, shown: &GroupState, tally: &mut Tally) {
         let expected = model.cursor.max(self.round.cursor);
-        if shown.cursor < expected {
+        let last_answered = self
+            .round
+            .cursors
+            .iter()
+            .rposition(|(_, is_answered)| *is_answered);
+        // Nobody reads from a group whose cursor is set.
+        let possible = &self.round.cursors[last_answered.unwrap_or(0)..];
+        let is_possible = |at: EntryId| {
+            possible.iter().any(|(id, _)| *id == at) || last_answered.is_none() && at == expected
+        };
+        if !possible.is_empty() {
+            if !is_possible(shown.cursor) {
+                tally.add(Kind::CursorBack, || {
+                    let set = possible[0].0;
+                    format!("{}: at {}, was set to {set}", self.title, shown.cursor)
+                });
+            }
+        } else if shown.cursor < expected {
             tally.add(Kind::CursorBack, || {
                 format!("{}: at {}, was at {expected}", self.title, shown.cursor)
             });
@@ -314,7 +382,17 @@ impl Case<'_> {
             let deeds = self.round.by_entry.get(&id).unwrap_or(&none);
             let held = model.held.get(&id).copied();
             let is_acked = deeds.is_acked() || model.acked.contains(&id);
-            match self.pending.get(&id) {
+            let pending = self.pending.get(&id);
+            match pending {
+                Some(pending) if self.round.deleted_consumers.contains(&pending.consumer) => {
+                    tally.add(Kind::Undone, || {
+                        let consumer = pending.consumer;
+                        format!(
+                            "{} {id}: pending for w{consumer}, which was deleted",
+                            self.title
+                        )
+                    });
+                }
                 Some(_) if is_acked => {
                     tally.add(Kind::AckLost, || {
                         format!("{} {id}: acked, yet pending", self.title)
@@ -323,7 +401,7 @@ impl Case<'_> {
                 Some(pending) => self.check_holder(*pending, held, deeds, tally),
                 None => {
                     let was_given = held.is_some() || !deeds.takings.is_empty();
-                    let is_settled = is_acked || deeds.is_ack_unknown;
+                    let is_settled = is_acked || deeds.is_ack_unknown || deeds.is_dropped;
                     // Where the entry itself or the whole delivery is lost, that is the finding.
                     let is_due = self.present.contains(&id) && id <= self.cursor;
                     if was_given && !is_settled && is_due {
@@ -381,7 +459,8 @@ impl Case<'_> {
 
     /// What lies behind the cursor was handed out, even if the reply that did so never arrived.
     fn check_passed_over(&self, model: &GroupModel, shown: &GroupState, tally: &mut Tally) {
-        if shown.cursor <= model.cursor {
+        let is_told = self.round.cursors.is_empty() && !self.round.is_noack_unknown;
+        if shown.cursor <= model.cursor || !is_told {
             return;
         }
         for id in self.present.range(model.cursor..=shown.cursor) {
@@ -390,7 +469,10 @@ impl Case<'_> {
             let is_accounted = self.pending.contains_key(id) || model.acked.contains(id);
             // What was given to somebody is judged with the pending entries.
             let is_touched = deeds.is_some_and(|deeds| {
-                !deeds.takings.is_empty() || !deeds.acks.is_empty() || deeds.is_ack_unknown
+                !deeds.deliveries.is_empty()
+                    || !deeds.takings.is_empty()
+                    || !deeds.acks.is_empty()
+                    || deeds.is_ack_unknown
             });
             if is_new && !is_accounted && !is_touched {
                 tally.add(Kind::PendingLost, || {
@@ -406,7 +488,7 @@ impl Case<'_> {
     /// From here on the server owes what it shows, and that acked entries stay acked.
     fn take_over(&self, model: &mut GroupModel, shown: &GroupState) {
         for (id, deeds) in &self.round.by_entry {
-            if !deeds.acks.is_empty() || deeds.is_ack_unknown {
+            if !deeds.acks.is_empty() || deeds.is_ack_unknown || deeds.is_noack {
                 model.acked.insert(*id);
             }
         }

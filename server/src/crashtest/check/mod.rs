@@ -11,6 +11,7 @@
 
 mod entries;
 mod groups;
+mod removals;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use alluvium_engine::EntryId;
 use super::content::{Sight, Value};
 use super::finding::Tally;
 use super::history::{ConsumerNo, Figures, Names, Op, StreamState, What};
+use removals::Removals;
 
 /// What the server owes.
 #[derive(Default)]
@@ -46,6 +48,7 @@ struct StreamModel {
     entries: BTreeMap<EntryId, Known>,
     /// The largest ID acknowledged or seen.
     top: EntryId,
+    removals: Removals,
     figures: Figures,
 }
 
@@ -61,6 +64,10 @@ struct Known {
 #[derive(Default)]
 struct GroupModel {
     exists: bool,
+    /// Destroyed, with an answer.
+    is_destroyed: bool,
+    /// Destroyed, with or without an answer.
+    may_be_destroyed: bool,
     cursor: EntryId,
     held: BTreeMap<EntryId, Held>,
     acked: HashSet<EntryId>,
@@ -107,6 +114,7 @@ impl Model {
     /// Judges one round, and takes over what the server shows.
     pub(super) fn check(&mut self, evidence: &Evidence<'_>, tally: &mut Tally) {
         self.note_groups(evidence.ops);
+        self.note_removals(evidence.ops);
         self.check_acknowledgements(evidence.ops, tally);
         self.check_sightings(evidence.ops, tally);
         for state in evidence.states {
@@ -118,12 +126,20 @@ impl Model {
             self.check_groups(state, evidence, tally);
             self.streams[state.stream].figures = state.figures.clone();
         }
+        self.forget_unknown_removals(evidence);
     }
 
     fn note_groups(&mut self, ops: &[Op]) {
         for op in ops {
-            if let (What::CreateGroup { group }, Some(_)) = (&op.what, op.end) {
-                self.groups[*group].exists = true;
+            match op.what {
+                What::CreateGroup { group } if op.end.is_some() => {
+                    self.groups[group].exists = true;
+                }
+                What::DestroyGroup { group } => {
+                    self.groups[group].may_be_destroyed = true;
+                    self.groups[group].is_destroyed = op.end.is_some();
+                }
+                _ => {}
             }
         }
     }
@@ -142,6 +158,13 @@ fn sightings<'a>(names: &Names, op: &'a Op) -> Option<(usize, &'a [Sight])> {
         What::Deliver { group, entries, .. }
         | What::Repeat { group, entries }
         | What::Claim { group, entries, .. } => Some((names.groups[*group].0, entries)),
-        What::Add { .. } | What::Ack { .. } | What::CreateGroup { .. } => None,
+        What::Add { .. }
+        | What::Delete { .. }
+        | What::Trim { .. }
+        | What::Ack { .. }
+        | What::CreateGroup { .. }
+        | What::SetCursor { .. }
+        | What::DestroyGroup { .. }
+        | What::DeleteConsumer { .. } => None,
     }
 }

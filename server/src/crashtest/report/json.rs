@@ -99,8 +99,14 @@ fn one_round(report: &Report, round: &RoundReport) -> String {
 fn deeds(deeds: Deeds) -> String {
     format!(
         "{{\"added\": {}, \"read\": {}, \"delivered\": {}, \"acked\": {}, \"claimed\": {}, \
-         \"unknown\": {}}}",
-        deeds.added, deeds.read, deeds.delivered, deeds.acked, deeds.claimed, deeds.unknown
+         \"removed\": {}, \"unknown\": {}}}",
+        deeds.added,
+        deeds.read,
+        deeds.delivered,
+        deeds.acked,
+        deeds.claimed,
+        deeds.removed,
+        deeds.unknown
     )
 }
 

@@ -74,6 +74,8 @@ pub(super) struct Deeds {
     pub(super) acked: u64,
     pub(super) claimed: u64,
     pub(super) read: u64,
+    /// Entries deleted and trimmed.
+    pub(super) removed: u64,
     /// Operations without a reply.
     pub(super) unknown: u64,
 }
@@ -92,7 +94,14 @@ impl Deeds {
                 What::Deliver { entries, .. } => deeds.delivered += entries.len() as u64,
                 What::Ack { ids, .. } => deeds.acked += ids.len() as u64,
                 What::Claim { taken, .. } => deeds.claimed += taken.len() as u64,
-                What::Repeat { .. } | What::CreateGroup { .. } => {}
+                What::Delete { removed, .. } | What::Trim { removed, .. } => {
+                    deeds.removed += removed;
+                }
+                What::Repeat { .. }
+                | What::CreateGroup { .. }
+                | What::SetCursor { .. }
+                | What::DestroyGroup { .. }
+                | What::DeleteConsumer { .. } => {}
             }
         }
         deeds
@@ -105,6 +114,7 @@ impl Deeds {
             acked: self.acked + other.acked,
             claimed: self.claimed + other.claimed,
             read: self.read + other.read,
+            removed: self.removed + other.removed,
             unknown: self.unknown + other.unknown,
         }
     }

@@ -52,9 +52,15 @@ pub(in super::super) fn summary(report: &Report) -> String {
     );
     let _ = writeln!(
         out,
-        "replies      {} entries added, {} read, {} delivered, {} acked, {} claimed; \
-         {} operations without a reply",
-        deeds.added, deeds.read, deeds.delivered, deeds.acked, deeds.claimed, deeds.unknown
+        "replies      {} entries added, {} read, {} delivered, {} acked, {} claimed, \
+         {} removed; {} operations without a reply",
+        deeds.added,
+        deeds.read,
+        deeds.delivered,
+        deeds.acked,
+        deeds.claimed,
+        deeds.removed,
+        deeds.unknown
     );
     if let Some((median, longest)) = report.restarts() {
         let (median, longest) = (median.as_secs_f64(), longest.as_secs_f64());

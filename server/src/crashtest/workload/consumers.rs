@@ -1,5 +1,6 @@
 //! Consumers: read new entries, ack most of them, leave some pending, claim what others hold, read
-//! their own pending entries again, and hand results on in a MULTI/EXEC with the XACK.
+//! their own pending entries again, and hand results on in a MULTI/EXEC with the XACK. Some reading
+//! is with NOACK, some by a consumer that is deleted right after.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,11 @@ struct Desk {
     scan: BTreeMap<GroupNo, Vec<u8>>,
 }
 
-/// Consumes until the connection ends; the consumer `w0` also creates the late group.
+/// The numbers of the consumers that are deleted again lie behind this.
+const GUESTS_FROM: ConsumerNo = 1 << 20;
+
+/// Consumes until the connection ends; the consumer `w0` also creates the late group, `w1` the one
+/// whose cursor is moved.
 pub(super) fn consume(worker: &mut Worker<'_>, index: u32) {
     let mut desk = Desk {
         consumer: index,
@@ -32,14 +37,23 @@ pub(super) fn consume(worker: &mut Worker<'_>, index: u32) {
         scan: BTreeMap::new(),
     };
     let mut is_late_group_due = index == 0;
+    let mut is_moved_group_due = index == 1;
     while worker.goes_on() {
+        if is_moved_group_due && worker.rng.one_in(100) {
+            is_moved_group_due = false;
+            worker.move_group();
+        }
         if is_late_group_due && worker.rng.one_in(100) {
             is_late_group_due = false;
             worker.create_group(&mut desk);
         }
         let at = desk.groups[worker.rng.below(desk.groups.len())].clone();
         match worker.rng.below(100) {
-            0..50 => worker.deliver(&mut desk, &at),
+            0 => worker.be_guest(&at),
+            1..3 => {
+                worker.deliver_to(&at, desk.consumer, true);
+            }
+            3..50 => worker.deliver(&mut desk, &at),
             50..82 => worker.ack(&mut desk, &at),
             82..87 => worker.hand_on(&mut desk, &at),
             87..92 => worker.auto_claim(&mut desk, &at),
@@ -73,36 +87,72 @@ impl Worker<'_> {
         }
     }
 
-    fn deliver(&mut self, desk: &mut Desk, at: &GroupAt) {
-        let count = self.rng.between(1, 20).to_string();
-        let args = [
-            "XREADGROUP",
-            "GROUP",
-            &at.name,
-            &desk.name,
-            "COUNT",
-            &count,
-            "BLOCK",
-            "5",
-            "STREAMS",
-            &at.key,
-            ">",
-        ];
+    /// Creates a group, moves its cursor back and forth, and destroys it or not.
+    fn move_group(&mut self) {
+        let at = self.stage.moved_group.clone();
+        let args = ["XGROUP", "CREATE", &at.key, &at.name, "0"];
         let answer = self.ask(&args.map(str::as_bytes));
-        let entries = self.sights(first_stream(answer.reply.as_ref()));
+        self.note(&answer, None, What::CreateGroup { group: at.group });
+        for _ in 0..self.rng.between(1, 4) {
+            let id = EntryId::new(self.rng.below(1 << 40) as u64, 1);
+            let text = id.to_string();
+            let args = ["XGROUP", "SETID", &at.key, &at.name, &text];
+            let answer = self.ask(&args.map(str::as_bytes));
+            self.note(
+                &answer,
+                None,
+                What::SetCursor {
+                    group: at.group,
+                    id,
+                },
+            );
+        }
+        if self.rng.one_in(2) {
+            let args = ["XGROUP", "DESTROY", &at.key, &at.name];
+            let answer = self.ask(&args.map(str::as_bytes));
+            self.note(&answer, None, What::DestroyGroup { group: at.group });
+        }
+    }
+
+    /// Reads as a consumer that nobody else is, and deletes it with what it was given.
+    fn be_guest(&mut self, at: &GroupAt) {
+        let consumer = GUESTS_FROM + self.conn;
+        self.deliver_to(at, consumer, false);
+        let name = format!("w{consumer}");
+        let args = ["XGROUP", "DELCONSUMER", &at.key, &at.name, &name];
+        let answer = self.ask(&args.map(str::as_bytes));
+        let group = at.group;
+        self.note(&answer, None, What::DeleteConsumer { group, consumer });
+    }
+
+    fn deliver(&mut self, desk: &mut Desk, at: &GroupAt) {
+        let given = self.deliver_to(at, desk.consumer, false);
         // One entry in 16 is left pending for others to find.
         let rng = &mut self.rng;
-        let kept = entries
-            .iter()
-            .map(|sight| sight.id)
-            .filter(|_| !rng.one_in(16));
+        let kept = given.into_iter().filter(|_| !rng.one_in(16));
         desk.keep(at.group, kept);
+    }
+
+    /// Reads new entries for a consumer; their IDs.
+    fn deliver_to(&mut self, at: &GroupAt, consumer: ConsumerNo, is_noack: bool) -> Vec<EntryId> {
+        let count = self.rng.between(1, 20).to_string();
+        let name = format!("w{consumer}");
+        let mut args = vec!["XREADGROUP", "GROUP", &at.name, &name, "COUNT", &count];
+        args.extend(["BLOCK", "5"]);
+        args.extend(is_noack.then_some("NOACK"));
+        args.extend(["STREAMS", &at.key, ">"]);
+        let args: Vec<&[u8]> = args.into_iter().map(str::as_bytes).collect();
+        let answer = self.ask(&args);
+        let entries = self.sights(first_stream(answer.reply.as_ref()));
+        let given = entries.iter().map(|sight| sight.id).collect();
         let what = What::Deliver {
             group: at.group,
-            consumer: desk.consumer,
+            consumer,
             entries,
+            is_noack,
         };
         self.note(&answer, None, what);
+        given
     }
 
     fn ack(&mut self, desk: &mut Desk, at: &GroupAt) {

@@ -6,6 +6,7 @@
 mod consumers;
 mod producers;
 mod readers;
+mod removers;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use super::content::{Recipe, Value};
 use super::history::{GroupNo, Op, StreamNo, Ticks, What};
 use super::rng::Rng;
 use crate::tools::client::{Client, Reply};
+use removers::Own;
 
 /// What all workers of a round share.
 pub(super) struct Stage {
@@ -28,6 +30,8 @@ pub(super) struct Stage {
     pub(super) groups: Vec<GroupAt>,
     /// A group that one consumer creates in the middle of the round.
     pub(super) late_group: GroupAt,
+    /// A group that another one creates, moves the cursor of, and destroys or not.
+    pub(super) moved_group: GroupAt,
     /// Whether consumers read their own pending entries again.
     pub(super) has_history: bool,
     /// Entries a second that one producer sends at most; 0 is no bound.
@@ -109,6 +113,7 @@ struct Worker<'a> {
     notes: Notes,
     /// XADDs sent.
     sent: u32,
+    own: Own,
     started: Instant,
     is_over: bool,
 }
@@ -138,6 +143,7 @@ impl<'a> Worker<'a> {
             client: Client::connect(stage.port, stage.patience).ok()?,
             notes: Notes::default(),
             sent: 0,
+            own: Own::default(),
             started: Instant::now(),
             is_over: false,
         })

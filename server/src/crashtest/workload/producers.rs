@@ -1,4 +1,5 @@
-//! Producers: one XADD at a time, pipelines of them, and MULTI/EXEC over two streams.
+//! Producers: one XADD at a time, pipelines of them, and MULTI/EXEC over two streams; now and then
+//! they take away.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -16,8 +17,11 @@ const PIPELINE_MAX: usize = 16;
 pub(super) fn produce(worker: &mut Worker<'_>, index: u32) {
     while worker.goes_on() {
         match index % 3 {
+            0 if worker.rng.one_in(32) => worker.delete_one(),
+            0 if worker.rng.one_in(256) => worker.trim(),
             0 => worker.add_one(),
             1 => worker.add_pipeline(),
+            _ if worker.rng.one_in(8) => worker.replace_one(),
             _ => worker.add_transaction(),
         }
         worker.keep_pace();
@@ -97,7 +101,8 @@ impl Worker<'_> {
             .as_ref()
             .and_then(Reply::bytes)
             .and_then(parse_id);
-        if id.is_some() {
+        if let Some(id) = id {
+            self.own.note(stream, id);
             self.stage.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
         // An error is noted with its tick and without an ID.

@@ -22,6 +22,7 @@ fn an_unanswered_delivery_moves_cursor_and_entry_or_neither() {
             group: 0,
             consumer: 8,
             entries: Vec::new(),
+            is_noack: false,
         });
         assert_eq!(bench.crash(&[shown(&ALL, group)]), []);
     }
@@ -128,6 +129,7 @@ fn a_cursor_that_moved_without_its_pending_entry_loses_it() {
         group: 0,
         consumer: 8,
         entries: Vec::new(),
+        is_noack: false,
     });
     let found = bench.crash(&[shown(&ALL, Some((3, &[(2, 7, 1)])))]);
     assert_eq!(found, [Kind::PendingLost]);

@@ -2,6 +2,7 @@
 
 mod entries;
 mod groups;
+mod removals;
 
 use alluvium_engine::EntryId;
 
@@ -136,6 +137,7 @@ impl Bench {
             group: 0,
             consumer,
             entries,
+            is_noack: false,
         });
     }
 
