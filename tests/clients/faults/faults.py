@@ -1,4 +1,5 @@
 """A disk that fails: failed syncs and writes by fault injection into system calls, and a disk that is really full.
+FAULT_SECONDS (default 60) bounds the sweep over all calls, FAULT_SEED (default 1) is its order.
 
 Needs strace and the right to mount a tmpfs in a mount namespace of its own (root, or unprivileged user namespaces).
 Whatever cannot be run here is a failure, not a skip.
@@ -14,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "oracle"))
 
 from peers import Peer
+from sweep import sweep
 
 FULL_DISK_MIB = 448
 
@@ -174,6 +176,20 @@ def filled(connection, count=0):
         count += 1
 
 
+def a_backup_has_no_room(connection, data):
+    """It says so, and what there was of it is gone."""
+    expect(connection.call("ALLUVIUM", "BACKUP", "full") == ("$", b"full"), "a backup is not begun")
+    end = time.monotonic() + 20
+    while True:
+        info = connection.call("INFO", "persistence")[1].decode()
+        if "backup_in_progress:0" in info:
+            break
+        expect(time.monotonic() < end, "a backup on a full disk does not end")
+        time.sleep(0.05)
+    expect("backup_last_status:err" in info and "No space left" in info, "a backup on a full disk is no error: " + info)
+    expect(os.listdir(os.path.join(data, "backup")) == [], "something is left of a backup on a full disk")
+
+
 def on_the_full_disk(folder):
     """A full disk refuses what grows, serves the rest, and is over as soon as there is room."""
     data = os.path.join(folder, "data")
@@ -204,6 +220,14 @@ def on_the_full_disk(folder):
         expect(connection.call("XDEL", "work", "1-1") == (":", b"1"), "XDEL does not go on")
         expect(connection.call("XTRIM", "work", "MAXLEN", "=", "90") == (":", b"9"), "XTRIM does not go on")
         expect(connection.call("XGROUP", "DESTROY", "work", "nobody") == (":", b"0"), "XGROUP DESTROY does not go on")
+        a_backup_has_no_room(connection, os.path.join(data, "data"))
+        peer.kill()
+        peer.start()
+        connection = peer.connect()
+        expect(connection.call("XLEN", "big") == (":", b"%d" % count), "an entry is missing after a restart on the full disk")
+        expect(connection.call("XACK", "work", "g", "99-1", "100-1") == (":", b"2"), "XACK does not go on after a restart on the full disk")
+        expect(connection.call("XPENDING", "work", "g")[1][0] == (":", b"96"), "a pending entry is missing after a restart on the full disk")
+        count, _ = filled(connection, count)
         os.unlink(ballast)
         deadline = time.monotonic() + 20
         while connection.call("XADD", "big", "%d-1" % (count + 1), "data", "y" * 100_000)[0] == "-":
@@ -214,7 +238,7 @@ def on_the_full_disk(folder):
         connection = peer.connect()
         expect(connection.call("XLEN", "big") == (":", b"%d" % (count + 1)), "an acknowledged entry is missing")
         expect(connection.call("XLEN", "work") == (":", b"90"), "an acknowledged trim is missing")
-        expect(connection.call("XPENDING", "work", "g")[1][0] == (":", b"98"), "an acknowledged ack is missing")
+        expect(connection.call("XPENDING", "work", "g")[1][0] == (":", b"96"), "an acknowledged ack is missing")
         # Full again, by the store itself; deleting must make room again.
         count, refusal = filled(connection, count + 1)
         expect(connection.call("DEL", "big") == (":", b"1"), "DEL does not go on")
@@ -232,7 +256,14 @@ def on_the_full_disk(folder):
         peer.stop()
 
 
-CHECKS = [failed_sync_always, failed_write_always, failed_write_everysec, a_waiting_reader_hears_of_the_failure, full_disk]
+def every_call_in_turn():
+    """The n-th call of each kind fails or kills, under load and at the start."""
+    failures = sweep(float(os.environ.get("FAULT_SECONDS", "60")), int(os.environ.get("FAULT_SEED", "1")))
+    expect(not failures, "%d trials failed" % len(failures))
+
+
+CHECKS = [failed_sync_always, failed_write_always, failed_write_everysec, a_waiting_reader_hears_of_the_failure, full_disk,
+          every_call_in_turn]
 
 
 def main():
