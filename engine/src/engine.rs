@@ -22,16 +22,17 @@ use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::Thread;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::RwLock;
 
 use crate::batch::Batch;
 use crate::log::{Commit, Listener, Log, Prepare, Progress};
 use crate::options::{Options, SyncPolicy, Threads};
 use crate::state::State;
 use crate::storage::{Clock, RealStorage, Storage, SystemClock};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Lsn, Result};
 use backup::Backups;
 use checkpoints::Checkpoints;
@@ -314,7 +315,7 @@ impl Drop for Engine {
                 workers: std::mem::replace(&mut self.workers, Workers::none()),
                 lock: self.lock.take(),
             });
-            drop(std::thread::Builder::new().spawn(|| drop(ManuallyDrop::into_inner(rest))));
+            drop(thread::Builder::new().spawn(|| drop(ManuallyDrop::into_inner(rest))));
             return;
         }
         // Whoever wants to know calls `close`.
@@ -354,7 +355,7 @@ impl Shared {
         let core = batch.core();
         let progress = &self.parts.progress;
         let counters = &progress.counters;
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let nanos = |counter| std::time::Duration::from_nanos(count(counter));
         EngineStats {
             appended: progress.appended(),

@@ -23,6 +23,7 @@ mod sorted;
 mod state;
 pub mod storage;
 mod stream;
+mod sync;
 #[cfg(test)]
 mod tests;
 

@@ -15,8 +15,6 @@ mod progress;
 mod streams;
 mod trim;
 
-use parking_lot::MutexGuard;
-
 pub use build::{
     ConsumerParts, EntrySource, GroupParts, NewStream, PendingParts, Piece, StreamParts,
 };
@@ -37,6 +35,7 @@ use crate::limits::NODE_ENTRIES_MAX;
 use crate::log::Growth;
 use crate::lsn::Lsn;
 use crate::stream::Stream;
+use crate::sync::MutexGuard;
 
 /// The engine's lock, held, and the commands that run under it.
 ///

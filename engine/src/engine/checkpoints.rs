@@ -6,10 +6,7 @@
 //! checkpoints are removed, and the segments that none of those left needs.
 
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::{CheckpointReport, CheckpointStatus, Core, Shared};
 use crate::checkpoint::{self, Kept, Writer};
@@ -17,6 +14,8 @@ use crate::error::io_error;
 use crate::format::checkpoint::Header;
 use crate::log::Growth;
 use crate::snapshot::CheckpointCursor;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Lsn, Result, Threads};
 
 /// How many checkpoints are kept.

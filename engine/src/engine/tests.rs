@@ -2,6 +2,8 @@
 
 mod backup;
 mod damage;
+#[cfg(feature = "schedule")]
+mod schedule;
 mod small_scope;
 mod sorting;
 
@@ -228,6 +230,7 @@ fn run(storage: &SimulatedStorage) -> usize {
     acked.count()
 }
 
+/// Durability: P1, P4, P6, P7, C1, C2, C3, C4, C5, C6, C7, C8, C9.
 #[test]
 fn what_was_acknowledged_survives_a_crash_at_every_call() {
     let (pictures, calls) = pictures();
@@ -257,6 +260,7 @@ fn what_was_acknowledged_survives_a_crash_at_every_call() {
     }
 }
 
+/// Durability: P10.
 #[test]
 fn checkpoint_and_replay_give_the_same_state_as_replay_alone() {
     let (pictures, _) = pictures();
@@ -281,6 +285,7 @@ fn small_directory() -> SimulatedStorage {
     storage
 }
 
+/// Durability: R5.
 #[test]
 fn a_damaged_checkpoint_costs_a_longer_replay_and_nothing_else() {
     let (pictures, _) = pictures();
@@ -305,6 +310,7 @@ fn checkpoint_files(storage: &SimulatedStorage) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Durability: A5.
 #[test]
 fn a_second_process_is_refused() {
     let storage = SimulatedStorage::new();
@@ -314,6 +320,7 @@ fn a_second_process_is_refused() {
     open(&storage).unwrap();
 }
 
+/// Durability: R7, R8.
 #[test]
 fn unknown_files_are_reported_and_left_alone() {
     let storage = SimulatedStorage::new();
@@ -335,6 +342,7 @@ fn unknown_files_are_reported_and_left_alone() {
     assert!(!files.contains(&unfinished.to_owned()));
 }
 
+/// Durability: C7, C8.
 #[test]
 fn dead_segments_go_after_two_checkpoints() {
     let storage = SimulatedStorage::new();
@@ -359,6 +367,7 @@ fn dead_segments_go_after_two_checkpoints() {
     assert_eq!(picture(&open(&storage.crash(1)).unwrap()), expected);
 }
 
+/// Durability: F2.
 #[test]
 fn a_full_disk_refuses_adds_takes_acks_and_recovers_by_trimming() {
     let storage = SimulatedStorage::new();
@@ -423,6 +432,7 @@ fn open_threaded(storage: &SimulatedStorage, sync_policy: SyncPolicy) -> Engine 
     open_with(storage, options).unwrap()
 }
 
+/// Durability: P1, P2.
 #[test]
 fn many_writers_are_all_acknowledged_and_all_there() {
     for policy in [
@@ -462,6 +472,7 @@ fn many_writers_are_all_acknowledged_and_all_there() {
     }
 }
 
+/// Durability: F1, F3.
 #[test]
 fn a_panic_or_an_error_of_the_commit_thread_releases_all_waiters() {
     for fault in [Fault::Panic, Fault::Error(std::io::ErrorKind::Other)] {
@@ -581,6 +592,7 @@ fn an_engine_may_be_dropped_by_its_own_commit_thread() {
     assert_eq!(engine.lock().stream(0, KEY).unwrap().length, 1);
 }
 
+/// Durability: F3.
 #[test]
 fn a_panic_in_a_command_poisons_the_log() {
     let storage = SimulatedStorage::new();
@@ -594,6 +606,7 @@ fn a_panic_in_a_command_poisons_the_log() {
     assert!(engine.is_poisoned());
 }
 
+/// Durability: P9, R3, R4.
 #[test]
 fn salvage_serves_what_strict_refuses() {
     let storage = small_directory();
@@ -666,4 +679,93 @@ fn a_real_directory_opens_again() {
     let engine = Engine::open(dir.path(), options).unwrap();
     assert_eq!(picture(&engine), expected);
     assert_eq!(engine.recovery().frames, 0, "the close took a checkpoint");
+}
+
+/// Durability: P5.
+#[test]
+fn a_read_waits_for_what_it_saw_and_for_nothing_else() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    commit(&engine, |batch| batch.create_stream(0, b"quiet").map(drop)).unwrap();
+    let mut batch = engine.lock();
+    add(&mut batch, 1, 10).unwrap();
+    batch.end_command();
+    let settled = engine.settled();
+    let all = between(EntryId::MIN, EntryId::MAX);
+    batch.range(0, KEY, all).unwrap();
+    assert!(batch.end_command() > settled, "a crash may take it back");
+    batch.range(0, b"quiet", all).unwrap();
+    assert!(batch.end_command() <= settled);
+    batch.remove(0, b"quiet").unwrap();
+    batch.end_command();
+    assert!(batch.range(0, b"quiet", all).unwrap().is_none());
+    let gone = batch.end_command();
+    assert!(gone > settled, "a crash may bring it back");
+    drop(batch);
+    engine.wait_settled(gone).unwrap();
+}
+
+/// Waits until the preparing thread has nothing to do: it writes and syncs, too.
+fn await_preparation(storage: &SimulatedStorage, engine: &Engine) {
+    let reserves = ["/data/log/reserve", "/data/checkpoint/reserve"].map(PathBuf::from);
+    let are_there = || {
+        let files = storage.files();
+        reserves.iter().all(|reserve| files.contains(reserve))
+    };
+    while !are_there() || !engine.stats().is_spare_ready {
+        std::thread::yield_now();
+    }
+}
+
+/// Durability: F3.
+#[test]
+fn a_checkpoint_that_panics_has_failed_and_the_next_one_is_taken() {
+    let storage = SimulatedStorage::new();
+    let options = Options {
+        threads: Threads::Background,
+        checkpoint_interval: 1,
+        ..options()
+    };
+    let engine = open_with(&storage, options).unwrap();
+    await_preparation(&storage, &engine);
+    storage.fail(Call::Rename, 0, Fault::Panic);
+    commit(&engine, |batch| add(batch, 1, 1).map(drop)).unwrap();
+    while !engine.last_checkpoint().failed || engine.last_checkpoint().is_running {
+        std::thread::yield_now();
+    }
+    while engine.last_checkpoint().taken == 0 {
+        std::thread::yield_now();
+    }
+    assert!(!engine.last_checkpoint().failed && !engine.is_poisoned());
+    drop(engine);
+    assert!(
+        open(&storage.crash(1))
+            .unwrap()
+            .recovery()
+            .checkpoint
+            .is_some()
+    );
+}
+
+/// Durability: F3.
+#[test]
+fn a_segment_whose_making_panics_is_an_error_and_is_made_again() {
+    let storage = SimulatedStorage::new();
+    let engine = open_threaded(&storage, SyncPolicy::Always);
+    await_preparation(&storage, &engine);
+    storage.fail(Call::Allocate, 0, Fault::Panic);
+    storage.fail(Call::Allocate, 1, Fault::Panic);
+    let value = vec![b'v'; 2000];
+    let added = || {
+        commit(&engine, |batch| {
+            batch.add(0, KEY, NewId::Auto, &[b"f", &value]).map(drop)
+        })
+    };
+    let refused = (0..20).find_map(|_| added().err());
+    assert!(refused.is_none_or(|error| matches!(error, Error::Io { .. })));
+    // It is tried again by itself.
+    while (0..20).any(|_| added().is_err()) {
+        std::thread::yield_now();
+    }
+    assert!(!engine.is_poisoned());
 }

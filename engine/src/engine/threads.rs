@@ -2,17 +2,18 @@
 //! removed.
 //!
 //! Each ends when it is told to, and none leaves anybody waiting: a commit thread that panics
-//! poisons the log, a preparing thread that panics says that it has stopped.
+//! poisons the log; what panics in the others has failed, and is tried again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use super::Shared;
 use super::sorting::LEFT;
 use crate::error::io_error;
 use crate::log::Leader;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, JoinHandle, Thread};
 use crate::{Result, SyncPolicy};
 
 /// How often the log is synced under `EverySecond`, and written under `Never`.
@@ -25,7 +26,7 @@ const BACKLOG_POLL: Duration = Duration::from_millis(50);
 /// How often it is looked whether a checkpoint is due.
 const CHECKPOINT_POLL: Duration = Duration::from_millis(100);
 /// How long to wait before another checkpoint after one that failed.
-const CHECKPOINT_RETRY: Duration = Duration::from_secs(5);
+const CHECKPOINT_RETRY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 
 /// How often it is looked whether there is something to sort.
 const SORT_POLL: Duration = Duration::from_millis(200);
@@ -168,8 +169,12 @@ fn checkpoint_until(shared: &Shared, should_stop: &AtomicBool) {
     while !should_stop.load(Ordering::SeqCst) {
         thread::park_timeout(pause);
         pause = CHECKPOINT_POLL;
-        if shared.is_checkpoint_due() && shared.checkpoint().is_err() {
-            pause = CHECKPOINT_RETRY;
+        if shared.is_checkpoint_due() {
+            // A panic is dealt with like an error: that checkpoint has failed, and says so.
+            let taken = catch_unwind(AssertUnwindSafe(|| shared.checkpoint()));
+            if !matches!(taken, Ok(Ok(_))) {
+                pause = CHECKPOINT_RETRY;
+            }
         }
     }
 }

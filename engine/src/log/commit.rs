@@ -11,14 +11,13 @@
 //! Locks are taken in this order: writer, syncing, state.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use parking_lot::Mutex;
 
 use super::buffer::Buffer;
 use super::progress::{Leader, Progress};
 use super::segment::Segment;
 use crate::storage::Clock;
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering;
 use crate::{Lsn, Result};
 
 /// Writes and syncs the log.

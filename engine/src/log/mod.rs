@@ -20,7 +20,6 @@ pub(crate) mod segment;
 mod set;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use commit::Commit;
@@ -32,6 +31,7 @@ pub(crate) use set::SegmentSet;
 
 use crate::format::frame;
 use crate::limits::FRAME_PAYLOAD_MAX;
+use crate::sync::atomic::Ordering;
 use crate::{Error, Lsn, Result};
 
 /// What a transaction may need beyond its records: the headers and the padding of two frames, the

@@ -14,12 +14,11 @@
 mod maker;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::Growth;
 use super::segment::{Segment, name};
@@ -27,6 +26,7 @@ use crate::error::io_error;
 use crate::format::segment::HEADER_LEN;
 use crate::limits::SEGMENT_SIZE_MAX;
 use crate::storage::Storage;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{Error, Lsn, Result};
 use maker::{Failure, Made, Maker};
 
@@ -278,7 +278,14 @@ impl Prepare {
                 self.changed.wait(&mut wanted);
                 continue;
             }
-            self.round(&mut wanted);
+            let round = catch_unwind(AssertUnwindSafe(|| self.round(&mut wanted)));
+            if round.is_err() {
+                wanted.is_busy = false;
+                wanted.is_urgent = false;
+                wanted.failed = Some(Failure::panicked(&self.maker.dir));
+                wanted.steps += 1;
+                self.changed.notify_all();
+            }
             let has_failed = wanted.failed.is_some();
             while has_failed && !wanted.is_stopped && !wanted.is_urgent {
                 if self.changed.wait_for(&mut wanted, RETRY).timed_out() {

@@ -9,11 +9,10 @@
 //! somebody is bound to call one of the `publish` functions or [`Progress::poison`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
 use crate::{Error, Lsn, Result, SyncPolicy};
 
 /// Called after `settled` moved or the log was poisoned.

@@ -121,6 +121,15 @@ impl Failure {
         }
     }
 
+    /// What panicked while it prepared files in `dir`.
+    pub(super) fn panicked(dir: &Path) -> Self {
+        Self {
+            operation: "prepare a segment in",
+            path: dir.to_owned(),
+            kind: io::ErrorKind::Other,
+        }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         matches!(
             self.kind,
