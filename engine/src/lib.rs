@@ -7,6 +7,9 @@ mod engine;
 mod entries;
 mod error;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod id;
 mod index;

@@ -199,7 +199,7 @@ impl SortedSet {
     }
 
     /// Another set of the same files.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn twin(&self) -> Self {
         let found = Found {
             files: self.files().cloned().collect(),
