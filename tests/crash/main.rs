@@ -91,16 +91,19 @@ fn load_until_killed(broker: &mut Broker, workers: &mut [Worker], after_ms: u64)
     })
 }
 
+/// Durability: P1, P6, P7.
 #[test]
 fn nothing_acknowledged_is_lost_by_kills_under_always() {
     survives_kills("always");
 }
 
+/// Durability: P2, P6, P7.
 #[test]
 fn nothing_acknowledged_is_lost_by_kills_under_everysec() {
     survives_kills("everysec");
 }
 
+/// Durability: P2, P6, P7.
 #[test]
 fn nothing_acknowledged_is_lost_by_kills_under_no() {
     survives_kills("no");

@@ -1,12 +1,13 @@
 //! Rules of the code base that a reader can rely on because they are checked here: what each part
 //! may use, where `unsafe` is, how long files and lines are, which words are not ours.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up; a module uses modules of its own rank or of lower ranks.
 const ENGINE_RANKS: &[&[&str]] = &[
-    &["id", "lsn", "error", "limits", "options"],
+    &["id", "lsn", "error", "limits", "options", "sync"],
     &["format"],
     &["map"],
     &["storage"],
@@ -19,6 +20,7 @@ const ENGINE_RANKS: &[&[&str]] = &[
     // A batch is the engine's lock held: the two are one layer in two folders.
     &["batch", "engine"],
     &["check"],
+    &["fuzzing"],
 ];
 
 /// Where the server may touch files: its configuration, its own log and pid file, /proc, and the
@@ -274,4 +276,50 @@ fn paths_named_in_docs_exist() {
         }
     }
     assert_none("a path that does not exist", &broken);
+}
+
+/// The page whose numbered claims tests name.
+const CLAIMS: &str = "docs/durability.md";
+/// What stands before the numbers in the doc comment of a test.
+const CITES: &str = "/// Durability: ";
+
+/// `P1` and the like.
+fn is_claim(word: &str) -> bool {
+    let (letter, number) = word.split_at(word.len().min(1));
+    !number.is_empty()
+        && ["A", "P", "R", "C", "F", "U"].contains(&letter)
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[test]
+fn every_claim_of_durability_is_tried_by_a_test_and_every_claim_tried_is_there() {
+    let page = fs::read_to_string(root().join(CLAIMS)).unwrap();
+    let bold = page.split("**").skip(1).step_by(2);
+    let made: Vec<&str> = bold.filter(|word| is_claim(word)).collect();
+    assert!(made.len() > 30, "{made:?}");
+    let mut broken = Vec::new();
+    let mut tried = HashSet::new();
+    for (name, text) in code() {
+        let lines = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(CITES));
+        for word in lines.flat_map(|line| line.split([',', ' ', '.'])) {
+            if is_claim(word) {
+                tried.insert(word.to_owned());
+                if !made.contains(&word) {
+                    broken.push(format!("{name} names {word}, which is not in {CLAIMS}"));
+                }
+            }
+        }
+    }
+    for (at, claim) in made.iter().enumerate() {
+        if made[..at].contains(claim) {
+            broken.push(format!("{CLAIMS} says {claim} twice"));
+        }
+        // What is assumed, or what nobody can tell, cannot be tried.
+        if !claim.starts_with(['A', 'U']) && !tried.contains(*claim) {
+            broken.push(format!("{CLAIMS} says {claim}, and no test tries it"));
+        }
+    }
+    assert_none("claims and tests differ", &broken);
 }

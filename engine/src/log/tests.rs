@@ -173,6 +173,7 @@ fn a_transaction_larger_than_a_segment_gets_one_of_its_own() {
     assert_eq!(replayed(&storage), expected);
 }
 
+/// Durability: P4, C3, R2.
 #[test]
 fn a_transaction_across_segments_survives_whole_or_not_at_all() {
     let storage = SimulatedStorage::new();
@@ -221,6 +222,7 @@ fn work(journal: &Journal, from: usize) -> Vec<Vec<u8>> {
     acked
 }
 
+/// Durability: P1, C1, C2, C3, C4, C5, C9, R1, R7.
 #[test]
 fn acked_records_survive_a_crash_at_every_call() {
     let total = {
@@ -254,6 +256,7 @@ fn acked_records_survive_a_crash_at_every_call() {
     }
 }
 
+/// Durability: P2, R1.
 #[test]
 fn written_records_survive_a_kill() {
     let storage = SimulatedStorage::new();
@@ -269,6 +272,7 @@ fn written_records_survive_a_kill() {
     assert_eq!(replayed(&storage).len(), 40);
 }
 
+/// Durability: P3, R1, C9.
 #[test]
 fn a_torn_tail_is_cut_and_never_comes_back() {
     for seed in 0..300 {
@@ -312,6 +316,7 @@ fn corrupt_offset(storage: &SimulatedStorage) -> Option<u64> {
     }
 }
 
+/// Durability: P9, R3, R4.
 #[test]
 fn damage_before_a_durable_position_is_corruption_and_changes_nothing() {
     let (storage, starts, _) = synced_log();
@@ -330,6 +335,7 @@ fn damage_before_a_durable_position_is_corruption_and_changes_nothing() {
     }
 }
 
+/// Durability: R3, U1.
 #[test]
 fn zeros_in_place_of_a_durable_frame_are_corruption() {
     let (storage, starts, end) = synced_log();
@@ -347,6 +353,7 @@ fn zeros_in_place_of_a_durable_frame_are_corruption() {
     );
 }
 
+/// Durability: R3, R4.
 #[test]
 fn a_checkpoint_tells_that_the_last_frame_was_durable() {
     let (storage, starts, end) = synced_log();
@@ -364,6 +371,7 @@ fn a_checkpoint_tells_that_the_last_frame_was_durable() {
     );
 }
 
+/// Durability: R1, U1.
 #[test]
 fn without_evidence_a_bad_last_frame_is_a_torn_tail() {
     let (storage, starts, _) = synced_log();
@@ -375,6 +383,7 @@ fn without_evidence_a_bad_last_frame_is_a_torn_tail() {
     assert_eq!(journal.log.lock().end(), starts[9]);
 }
 
+/// Durability: R3.
 #[test]
 fn damage_in_a_sealed_segment_is_corruption() {
     let storage = SimulatedStorage::new();
@@ -393,6 +402,7 @@ fn damage_in_a_sealed_segment_is_corruption() {
     assert_eq!(corrupt_offset(&storage), Some(0), "the header is damaged");
 }
 
+/// Durability: R3, R6.
 #[test]
 fn a_missing_segment_is_named() {
     let storage = SimulatedStorage::new();
@@ -408,6 +418,7 @@ fn a_missing_segment_is_named() {
     assert_eq!(path, active_path(SEGMENT_SIZE));
 }
 
+/// Durability: P4, R4.
 #[test]
 fn damage_to_one_part_of_a_transaction_loses_all_of_it() {
     let storage = SimulatedStorage::new();
@@ -446,6 +457,7 @@ fn damage_to_one_part_of_a_transaction_loses_all_of_it() {
     }
 }
 
+/// Durability: F1.
 #[test]
 fn a_failed_sync_poisons_the_log_and_is_not_tried_again() {
     let storage = SimulatedStorage::new();
@@ -477,6 +489,7 @@ fn short_and_interrupted_writes_are_continued() {
     assert_eq!(replayed(&storage), vec![record(1, 100)]);
 }
 
+/// Durability: F2.
 #[test]
 fn a_full_disk_refuses_growth_and_lets_the_rest_go_on() {
     let storage = SimulatedStorage::new();

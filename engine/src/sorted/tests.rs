@@ -90,6 +90,7 @@ fn what_is_built_is_read_back() {
     file.verify(&mut |error| panic!("{error}"));
 }
 
+/// Durability: P8.
 #[test]
 fn no_damaged_byte_leads_to_a_wrong_answer() {
     let storage = SimulatedStorage::new();

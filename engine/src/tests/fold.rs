@@ -171,6 +171,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
+    /// Durability: P10.
     #[test]
     fn a_fuzzy_checkpoint_and_replay_make_the_same_state(
         before in ops::ops(60),

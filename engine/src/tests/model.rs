@@ -749,6 +749,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
+    /// Durability: P1, P2, P3, P4, P6, P7.
     #[test]
     fn the_engine_does_what_the_model_does(ops in ops::ops(160)) {
         let mut pair = Pair::new();

@@ -101,6 +101,7 @@ impl StorageFile for FragileFile {
     }
 }
 
+/// Durability: F1.
 #[test]
 fn a_failed_sync_is_an_error_for_those_who_wait_and_ends_the_broker() {
     let dir = tempfile::tempdir().unwrap();

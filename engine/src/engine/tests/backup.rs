@@ -77,6 +77,7 @@ fn a_backup_opens_with_the_state_that_it_was_made_of() {
     }
 }
 
+/// Durability: C10, C11.
 #[test]
 fn a_crash_during_a_backup_loses_nothing_and_leaves_no_half_of_one() {
     let storage = SimulatedStorage::new();
@@ -218,6 +219,7 @@ fn segments_stay_until_the_backup_has_them() {
     );
 }
 
+/// Durability: F4.
 #[test]
 fn a_backup_that_cannot_be_made_leaves_nothing_behind() {
     use std::io::ErrorKind::{Other, StorageFull};
@@ -248,6 +250,7 @@ fn a_backup_that_cannot_be_made_leaves_nothing_behind() {
     }
 }
 
+/// Durability: F4.
 #[test]
 fn a_full_disk_fails_the_backup_and_not_the_broker() {
     let storage = SimulatedStorage::new();

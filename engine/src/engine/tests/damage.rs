@@ -320,6 +320,7 @@ fn flip_all(whole: &Whole, is_tested: impl Fn(&Path) -> bool) -> Tally {
     tally
 }
 
+/// Durability: P8, P9, R1, R3, R4, U1.
 #[test]
 fn every_flipped_bit_of_the_log_is_named_or_does_not_matter() {
     let whole = whole(&SimulatedStorage::new(), false);
@@ -329,6 +330,7 @@ fn every_flipped_bit_of_the_log_is_named_or_does_not_matter() {
     assert!(tally[&Outcome::Torn] > 20, "{tally:?}");
 }
 
+/// Durability: P8, R3.
 #[test]
 fn after_a_clean_end_even_the_last_frame_is_known_to_have_been_durable() {
     let whole = whole(&SimulatedStorage::new(), true);
@@ -336,6 +338,7 @@ fn after_a_clean_end_even_the_last_frame_is_known_to_have_been_durable() {
     assert_eq!(tally.get(&Outcome::Torn), None, "{tally:?}");
 }
 
+/// Durability: P8, R5.
 #[test]
 fn every_flipped_bit_of_the_other_files_is_named_or_does_not_matter() {
     let whole = whole(&SimulatedStorage::new(), false);
@@ -346,6 +349,7 @@ fn every_flipped_bit_of_the_other_files_is_named_or_does_not_matter() {
     assert_eq!(kinds, harmless);
 }
 
+/// Durability: P8, R3, R5.
 #[test]
 fn every_zeroed_byte_and_sector_is_named_or_does_not_matter() {
     let whole = whole(&SimulatedStorage::new(), false);
@@ -369,6 +373,7 @@ fn every_zeroed_byte_and_sector_is_named_or_does_not_matter() {
     assert!(tally[&Outcome::Refused] > 100, "{tally:?}");
 }
 
+/// Durability: P8, P9, R3, R4, R5.
 #[test]
 fn a_file_cut_at_any_length_is_named_or_does_not_matter() {
     let whole = whole(&SimulatedStorage::new(), false);
@@ -442,6 +447,7 @@ fn aligned() -> Whole {
     }
 }
 
+/// Durability: P8, R3.
 #[test]
 fn a_page_or_sector_in_a_wrong_place_is_named_or_does_not_matter() {
     let whole = aligned();
@@ -477,6 +483,7 @@ fn a_page_or_sector_in_a_wrong_place_is_named_or_does_not_matter() {
     assert!(tally[&Outcome::Unreadable] > 100, "{tally:?}");
 }
 
+/// Durability: P9, R3, R6.
 #[test]
 fn a_missing_file_is_named_or_does_not_matter() {
     let whole = whole(&SimulatedStorage::new(), false);
@@ -498,6 +505,7 @@ fn a_missing_file_is_named_or_does_not_matter() {
     assert_eq!(refused.count(), logs, "{outcomes:?}");
 }
 
+/// Durability: P8, R5, R6.
 #[test]
 fn a_file_of_another_directory_is_named_or_does_not_matter() {
     let whole = whole(&SimulatedStorage::new(), false);
@@ -522,6 +530,7 @@ fn a_file_of_another_directory_is_named_or_does_not_matter() {
     }
 }
 
+/// Durability: P8, R5, R6.
 #[test]
 fn swapped_names_are_noticed() {
     let whole = whole(&SimulatedStorage::new(), false);
@@ -554,6 +563,7 @@ fn swapped_names_are_noticed() {
     assert_eq!(noticed.len(), 2, "{noticed:?}");
 }
 
+/// Durability: P8, R3.
 #[test]
 fn a_write_that_the_disk_puts_elsewhere_is_noticed() {
     for to in [4096_u64, 4608, 6000] {

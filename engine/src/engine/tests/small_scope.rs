@@ -323,16 +323,19 @@ fn cut_everywhere(end: End) -> u64 {
     cuts
 }
 
+/// Durability: P1, P4, P6, P7, C1, C2, C3, C4, C5, C6, C7, C8, C9.
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_at_every_call() {
     assert!(cut_everywhere(End::PowerCut) > 1500);
 }
 
+/// Durability: P2, P4, P6, P7.
 #[test]
 fn what_was_written_survives_a_kill_at_every_call() {
     assert!(cut_everywhere(End::Kill) > 1500);
 }
 
+/// Durability: P3, P4.
 #[test]
 fn a_power_cut_without_syncs_takes_the_end_and_nothing_from_the_middle() {
     assert!(cut_everywhere(End::PowerCutUnsynced) > 1500);

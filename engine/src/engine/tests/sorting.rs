@@ -109,6 +109,7 @@ fn sorted_files(storage: &SimulatedStorage) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Durability: P1, C12, C13, C14.
 #[test]
 fn what_was_sorted_survives_a_crash_at_every_call() {
     let (pictures, calls) = pictures();
@@ -150,6 +151,7 @@ fn what_was_sorted_survives_a_crash_at_every_call() {
     }
 }
 
+/// Durability: P10, C14.
 #[test]
 fn sorting_changes_nothing_that_can_be_seen_and_either_checkpoint_leads_there() {
     let storage = SimulatedStorage::new();
@@ -278,6 +280,7 @@ fn a_damaged_entry_is_not_sorted_and_its_segment_stays() {
     assert_eq!(picture(&engine), expected);
 }
 
+/// Durability: R9, R10.
 #[test]
 fn a_damaged_sorted_segment_is_refused_by_name_and_salvage_serves_the_rest() {
     let storage = SimulatedStorage::new();

@@ -37,6 +37,7 @@ fn sectors(content: &[u8]) -> Vec<&'static str> {
     content.chunks(SECTOR).map(of).collect()
 }
 
+/// Durability: A4.
 #[test]
 fn a_crash_keeps_drops_or_garbles_each_unsynced_sector_by_itself() {
     let (mut seen, mut apart) = (HashSet::new(), HashSet::new());
@@ -57,6 +58,7 @@ fn a_crash_keeps_drops_or_garbles_each_unsynced_sector_by_itself() {
     assert_eq!(apart.len(), 9, "{apart:?}");
 }
 
+/// Durability: A1, A3.
 #[test]
 fn a_crash_takes_nothing_that_was_synced_and_no_byte_that_was_not_changed() {
     for seed in 0..SEEDS {
@@ -86,6 +88,7 @@ fn of_several_writes_to_a_sector_the_last_may_be_missing() {
     assert!(lefts.len() > 3, "and garbage: {lefts:?}");
 }
 
+/// Durability: A2, A4.
 #[test]
 fn names_are_durable_with_their_directory_and_before_that_each_by_itself() {
     let mut seen = HashSet::new();
@@ -110,6 +113,7 @@ fn names_are_durable_with_their_directory_and_before_that_each_by_itself() {
     }
 }
 
+/// Durability: A1.
 #[test]
 fn a_length_is_durable_with_its_file() {
     let mut lens = HashSet::new();
@@ -128,6 +132,7 @@ fn a_length_is_durable_with_its_file() {
     assert_eq!(lens, HashSet::from([SECTOR, 2 * SECTOR]));
 }
 
+/// Durability: A4.
 #[test]
 fn a_failed_sync_leaves_pages_clean_and_the_disk_with_or_without_them() {
     let mut lefts = HashSet::new();
