@@ -245,7 +245,7 @@ impl Copy<'_> {
         }
         target.sync().map_err(|error| io_error("sync", to, error))?;
         // It will not be read soon. The cache may say no.
-        drop(target.drop_cache());
+        drop(target.drop_cache(0, len));
         self.report.copied_bytes += len;
         Ok(())
     }

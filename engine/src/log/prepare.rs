@@ -381,7 +381,7 @@ impl Prepare {
                 let made = MutexGuard::unlocked(wanted, || {
                     let made = self.maker.make(RESERVE, Lsn::ZERO, self.segment_size)?;
                     // It will not be written to soon, if ever. The cache may say no.
-                    drop(made.file.drop_cache());
+                    drop(made.file.drop_cache(0, self.segment_size));
                     self.maker.rename(&made.path, &self.maker.dir, RESERVE)
                 });
                 wanted.has_reserve = made.is_ok();

@@ -244,7 +244,6 @@ impl Reading {
     }
 
     fn read(&mut self) -> Result<()> {
-        let mut buffer = Vec::new();
         let behind = |segment: &Arc<Segment>| segment.end_lsn() <= self.known.begin;
         let first = self.segments.partition_point(behind);
         self.last = first.min(self.segments.len() - 1);
@@ -257,9 +256,10 @@ impl Reading {
                 self.found.end = segment.end_lsn();
                 return Ok(());
             }
-            segment.read_uncached(from, u64::MAX, &mut buffer)?;
+            let mut raw = segment.read(from)?;
+            self.read_again(&segment, from, &mut raw)?;
             let bytes = Bytes {
-                raw: &buffer,
+                raw: &raw,
                 lsn: from,
                 identity: segment.identity(),
             };
@@ -272,6 +272,29 @@ impl Reading {
         let missing = self.missing(self.segments[self.last].end_lsn());
         self.is_end_damaged = true;
         self.lose(missing, 0)
+    }
+
+    /// Reads again, past the cache, what may never have been durable: what a sync failed to write
+    /// is in the cache, and the disk knows nothing of it. What is durable is in both, and so are
+    /// zeros that nobody has written over.
+    fn read_again(&self, segment: &Segment, from: Lsn, raw: &mut [u8]) -> Result<()> {
+        let identity = segment.identity();
+        let bytes = Bytes {
+            raw,
+            lsn: from,
+            identity,
+        };
+        let durable = self.durable.max(bytes.run(from).durable);
+        let written = from.plus(bytes.dirty_len(from) as u64);
+        if durable >= written {
+            return Ok(());
+        }
+        let first = durable.max(from);
+        let mut tail = Vec::new();
+        segment.read_uncached(first, written.since(first), &mut tail)?;
+        let at = usize::try_from(first.since(from)).expect("an index into what was read");
+        raw[at..at + tail.len()].copy_from_slice(&tail);
+        Ok(())
     }
 
     /// Reads the frames of one segment; whether the log goes on in the next one.

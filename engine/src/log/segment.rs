@@ -19,6 +19,10 @@ use crate::{Error, Lsn, Result};
 
 /// Ending of the names of segment files.
 const SUFFIX: &str = ".seg";
+/// The cache forgets whole pages, and the largest are of this size.
+const CACHE_STEP: u64 = 2 << 20;
+/// A segment is read in pieces of this size.
+const READ_LEN: usize = 256 << 10;
 /// Hexadecimal digits of an LSN in a name.
 const NAME_DIGITS: usize = 16;
 
@@ -154,24 +158,55 @@ impl Segment {
             .map_err(|error| io_error("sync", &self.path, error))
     }
 
+    /// Reads all from `lsn` on, from the cache if it is there. Zeros, which is what a segment is
+    /// full of before it is written to, take no memory.
+    pub(crate) fn read(&self, lsn: Lsn) -> Result<Vec<u8>> {
+        let file = self.file()?;
+        let first = lsn.since(self.first_lsn());
+        let len = usize::try_from(self.header.len.saturating_sub(first));
+        let mut bytes = vec![0; len.expect("a segment is mapped, so its length fits")];
+        let mut piece = vec![0; READ_LEN.min(bytes.len())];
+        for (index, part) in bytes.chunks_mut(READ_LEN).enumerate() {
+            let offset = first + (index * READ_LEN) as u64;
+            let piece = &mut piece[..part.len()];
+            let read = read_full_at(&*file, offset, piece)
+                .map_err(|error| io_error("read", &self.path, error))?;
+            if read < part.len() {
+                return Err(self.too_short(offset + read as u64));
+            }
+            // Summing up is faster than asking each byte.
+            if piece.iter().fold(0, |all, byte| all | byte) != 0 {
+                part.copy_from_slice(piece);
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn too_short(&self, offset: u64) -> Error {
+        Error::Corrupt {
+            path: self.path.clone(),
+            offset,
+            what: "a log segment is shorter than its header says",
+        }
+    }
+
     /// Reads at most `len_max` bytes from `lsn` on, past the cache, so that what is seen is what
     /// the disk holds.
     pub(crate) fn read_uncached(&self, lsn: Lsn, len_max: u64, into: &mut Vec<u8>) -> Result<()> {
         let file = self.file()?;
-        file.drop_cache()
-            .map_err(|error| io_error("drop cache of", &self.path, error))?;
         let offset = lsn.since(self.first_lsn());
-        let len = usize::try_from(self.header.len.saturating_sub(offset).min(len_max));
+        let len = self.header.len.saturating_sub(offset).min(len_max);
+        let first = offset / CACHE_STEP * CACHE_STEP;
+        let end = (offset + len).next_multiple_of(CACHE_STEP);
+        file.drop_cache(first, end - first)
+            .map_err(|error| io_error("drop cache of", &self.path, error))?;
+        let len = usize::try_from(len);
         into.clear();
         into.resize(len.expect("a segment is mapped, so its length fits"), 0);
         let read = read_full_at(&*file, offset, into)
             .map_err(|error| io_error("read", &self.path, error))?;
         if read < into.len() {
-            return Err(Error::Corrupt {
-                path: self.path.clone(),
-                offset: offset + read as u64,
-                what: "a log segment is shorter than its header says",
-            });
+            return Err(self.too_short(offset + read as u64));
         }
         Ok(())
     }

@@ -78,8 +78,8 @@ pub trait StorageFile: Send + Sync {
     /// Fills `[offset, offset + len)`, which lies at or behind the end of the file, with zeros,
     /// and makes them durable.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
-    /// Forgets what is cached of the file, so that reads show what the disk holds.
-    fn drop_cache(&self) -> io::Result<()>;
+    /// Forgets what is cached of `[offset, offset + len)`, so that reads show what the disk holds.
+    fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Maps the first `len` bytes for reading.
     fn map(&self, len: u64) -> io::Result<Map>;
 }

@@ -82,8 +82,8 @@ impl StorageFile for ReadOnlyFile {
         Err(io::ErrorKind::StorageFull.into())
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
-        self.0.drop_cache()
+    fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.0.drop_cache(offset, len)
     }
 
     fn map(&self, len: u64) -> io::Result<Map> {

@@ -6,6 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -150,8 +151,16 @@ impl StorageFile for RealFile {
         self.sync()
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
-        Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
+        let Some(len) = NonZeroU64::new(len) else {
+            return Ok(());
+        };
+        Ok(rustix::fs::fadvise(
+            &self.0,
+            offset,
+            Some(len),
+            Advice::DontNeed,
+        )?)
     }
 
     fn map(&self, len: u64) -> io::Result<Map> {

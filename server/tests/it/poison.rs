@@ -92,8 +92,8 @@ impl StorageFile for FragileFile {
         self.file.allocate(offset, len)
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
-        self.file.drop_cache()
+    fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.drop_cache(offset, len)
     }
 
     fn map(&self, len: u64) -> io::Result<Map> {

@@ -467,13 +467,15 @@ impl File {
     }
 
     /// Clean pages are forgotten: what is read next is what the disk has.
-    pub(super) fn drop_cache(&self) {
+    pub(super) fn drop_cache(&self, offset: u64, len: u64) {
         let mut content = self.durable.to_vec();
         content.resize(self.len, 0);
         for range in &self.unsynced {
             self.cache.load(range.start, &mut content[range.clone()]);
         }
-        self.cache.store(0, &content);
+        let bound = |offset| usize::try_from(offset).map_or(self.len, |at| at.min(self.len));
+        let (from, to) = (bound(offset), bound(offset.saturating_add(len)));
+        self.cache.store(from, &content[from..to]);
     }
 
     pub(super) fn map(&self, len: usize) -> io::Result<Map> {

@@ -89,10 +89,10 @@ impl StorageFile for Handle {
         Ok(())
     }
 
-    fn drop_cache(&self) -> io::Result<()> {
+    fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
         let world = self.world.lock();
         world.check()?;
-        world.disk.file(self.file).drop_cache();
+        world.disk.file(self.file).drop_cache(offset, len);
         Ok(())
     }
 

@@ -150,7 +150,7 @@ fn a_failed_sync_leaves_pages_clean_and_the_disk_with_or_without_them() {
         lefts.extend(sectors(&storage.crash(seed).content(a())));
         let killed = storage.kill();
         let file = killed.open(a(), Access::Read).unwrap();
-        file.drop_cache().unwrap();
+        file.drop_cache(0, u64::MAX).unwrap();
         read_full_at(&*file, 0, &mut cached).unwrap();
         assert_eq!(cached, [0; SECTOR], "the disk does not have it");
     }
