@@ -114,6 +114,7 @@ fn main() -> Result<()> {
         strategy: TrimStrategy::MaxLen(1),
         approximate: false,
         limit: None,
+        references: alluvium_engine::RefPolicy::Keep,
     };
     assert_eq!(batch.trim(DB, KEY, newest)?, 2);
     drop(batch);

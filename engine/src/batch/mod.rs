@@ -12,6 +12,7 @@ mod groups;
 mod info;
 mod keys;
 mod progress;
+mod references;
 mod streams;
 mod trim;
 
@@ -25,6 +26,7 @@ pub use info::{
     ConsumerFull, ConsumerInfo, GroupFull, GroupInfo, PendingFilter, PendingInfo, PendingSummary,
     StreamFull,
 };
+pub use references::{Deletion, RefPolicy};
 pub use streams::{Counters, NewId, Range, StreamInfo, Trim, TrimStrategy};
 
 use crate::engine::Core;
@@ -240,6 +242,12 @@ impl Batch<'_> {
         self.admit(record.len_max(), growth)?;
         self.commit(&record);
         Ok(())
+    }
+
+    /// Logs and applies what happened to a stream, which was admitted.
+    fn commit_to_stream(&mut self, slot: u32, change: StreamChange<'_>) {
+        let stream = self.stream_in(slot).number;
+        self.commit(&Record::Stream { stream, change });
     }
 
     /// Logs and applies what happened to a group, which was admitted.

@@ -1,5 +1,6 @@
 //! Operations on entries: add, trim, delete, read.
 
+use super::references::{RefPolicy, Removal};
 use super::{Batch, check_len, trim};
 use crate::engine::Core;
 use crate::entries::Entries;
@@ -8,11 +9,8 @@ use crate::format::entry::{self, NewEntry};
 use crate::format::record::{Record, StreamChange};
 use crate::id::EntryId;
 use crate::index::{Index, Position};
-use crate::limits::{
-    ENTRY_LEN_MAX, FRAME_PAYLOAD_MAX, KEY_LEN_MAX, NODE_ENTRIES_MAX, RECORD_IDS_MAX,
-};
+use crate::limits::{ENTRY_LEN_MAX, FRAME_PAYLOAD_MAX, KEY_LEN_MAX, NODE_ENTRIES_MAX};
 use crate::log::{Growth, Log};
-use crate::lsn::Lsn;
 use crate::stream::Stream;
 
 /// The ID that a new entry asks for.
@@ -44,6 +42,8 @@ pub struct Trim {
     pub approximate: bool,
     /// Most entries to remove in an approximate trim; `None` or 0 sets no bound.
     pub limit: Option<u64>,
+    /// What groups that refer to the entries mean to it.
+    pub references: RefPolicy,
 }
 
 /// A range of entries; both ends are inclusive.
@@ -147,26 +147,26 @@ impl Batch<'_> {
         Ok(id)
     }
 
-    /// Removes entries at the head; returns how many. 0 if there is no such key.
+    /// Removes the oldest entries; returns how many. 0 if there is no such key.
     pub fn trim(&mut self, db: u8, key: &[u8], trim: Trim) -> Result<u64> {
         let Some(slot) = self.find_used(db, key) else {
             return Ok(0);
         };
-        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
-        let count = trim::count(index, trim, log)?;
-        if count == 0 {
-            return Ok(0);
+        let (stream, log) = (self.stream_in(slot), &self.guard.log);
+        let index = &stream.index;
+        let mut removal = Removal::default();
+        if trim.references == RefPolicy::Acked && stream.group_count() > 0 {
+            removal = trim::unreferenced(stream, trim, log)?;
+        } else {
+            removal.head = trim::count(index, trim, log)?;
         }
-        let first = index
-            .id(index.advance(Position::START, count), log)?
-            .unwrap_or_default();
-        self.change(
-            slot,
-            StreamChange::Trimmed { count, first },
-            Growth::Shrinks,
-        )?;
-        self.count(count);
-        Ok(count)
+        let removed = removal.head + removal.entries.len() as u64;
+        if trim.references == RefPolicy::Drop && removed > 0 {
+            let first = index.id(index.advance(Position::START, removed), log)?;
+            removal.dropped = self.pending_below(slot, first)?;
+        }
+        self.remove_decided(slot, removal, false)?;
+        Ok(removed)
     }
 
     /// Deletes the entries with these IDs; returns how many there were. Pending entries stay
@@ -176,18 +176,16 @@ impl Batch<'_> {
             return Ok(0);
         };
         let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
-        let mut entries = Vec::new();
+        let mut removal = Removal::default();
         for &id in ids {
-            entries.extend(index.find(id, log)?.map(|position| (id, position)));
+            let found = index.find(id, log)?;
+            removal.entries.extend(found.map(|position| (id, position)));
         }
-        entries.sort_unstable();
-        entries.dedup();
-        // From the last on: removing entries does not move those before them.
-        for part in entries.chunks(RECORD_IDS_MAX).rev() {
-            self.delete_found(slot, part)?;
-        }
-        self.count(entries.len() as u64);
-        Ok(entries.len() as u64)
+        removal.entries.sort_unstable();
+        removal.entries.dedup();
+        let count = removal.entries.len() as u64;
+        self.remove_decided(slot, removal, true)?;
+        Ok(count)
     }
 
     /// Sets the stream's counters as told; the caller has checked that they make sense.
@@ -293,27 +291,6 @@ impl Batch<'_> {
             .apply(&record, lsn, log)
             .expect("a record of our own making fits the state");
         self.has_written = true;
-    }
-
-    /// Deletes entries that were found, in order.
-    fn delete_found(&mut self, slot: u32, entries: &[(EntryId, Position)]) -> Result<()> {
-        let (stream, log) = (self.stream_in(slot), &self.guard.log);
-        let index = &stream.index;
-        let highest = entries.last().map_or(EntryId::MIN, |&(id, _)| id);
-        let mut first = Position::START;
-        let is_deleted = |at: Position| entries.binary_search_by_key(&at, |&(_, at)| at).is_ok();
-        while is_deleted(first) {
-            first = index.next(first);
-        }
-        // What lies in a run has no place in the log any more; it is found by its ID.
-        let place = |&(id, at): &(EntryId, Position)| (id, index.lsn(at).unwrap_or(Lsn::ZERO));
-        let listed: Vec<_> = entries.iter().map(place).collect();
-        let change = StreamChange::EntriesDeleted {
-            max_deleted: stream.max_deleted().max(highest),
-            first: index.id(first, log)?.unwrap_or_default(),
-            entries: listed.into(),
-        };
-        self.change(slot, change, Growth::Shrinks)
     }
 }
 

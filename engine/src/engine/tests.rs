@@ -193,6 +193,7 @@ const SCRIPT: &[Step] = &[
                 strategy: TrimStrategy::MaxLen(3),
                 approximate: false,
                 limit: None,
+                references: crate::RefPolicy::Keep,
             };
             batch.trim(0, KEY, trim).map(drop)
         })
@@ -355,6 +356,7 @@ fn dead_segments_go_after_two_checkpoints() {
         strategy: TrimStrategy::MaxLen(1),
         approximate: false,
         limit: None,
+        references: crate::RefPolicy::Keep,
     };
     commit(&engine, |batch| batch.trim(0, KEY, trim).map(drop)).unwrap();
     engine.checkpoint().unwrap();
@@ -413,6 +415,7 @@ fn a_full_disk_refuses_adds_takes_acks_and_recovers_by_trimming() {
         strategy: TrimStrategy::MaxLen(1),
         approximate: false,
         limit: None,
+        references: crate::RefPolicy::Keep,
     };
     commit(&engine, |batch| batch.trim(0, KEY, trim).map(drop)).unwrap();
     engine.checkpoint().unwrap();

@@ -26,7 +26,7 @@ use super::ids::{IdReader, IdWriter};
 use super::varint;
 use crate::Lsn;
 use crate::id::EntryId;
-use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX};
+use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
 
 /// One mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,12 @@ const ENTRIES_MISSING: u8 = 21;
 pub(crate) const KIND_MAX: u8 = ENTRIES_MISSING;
 /// The most bytes that a record takes beside its name and lists.
 const FIXED_LEN_MAX: usize = 1 + 10 * varint::VARINT_LEN_MAX;
+
+/// The most bytes of the records that list so many IDs, as many in each as one takes.
+pub(crate) fn lists_len_max(count: usize) -> usize {
+    count.div_ceil(RECORD_IDS_MAX) * FIXED_LEN_MAX + count * LISTED_LEN_MAX
+}
+
 impl Record<'_> {
     /// The most bytes that this record takes; entries are not encoded here.
     pub(crate) fn len_max(&self) -> usize {
@@ -325,7 +331,6 @@ fn take_deleted(input: &mut &[u8]) -> Option<Vec<(EntryId, Lsn)>> {
 mod tests {
     use super::*;
     use crate::format::group_record::ACKED;
-    use crate::limits::RECORD_IDS_MAX;
 
     #[expect(clippy::too_many_lines, reason = "one of each kind")]
     fn samples() -> Vec<Record<'static>> {

@@ -26,6 +26,17 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
         }
         Op::Trim { key, trim } => drop(batch.trim(0, KEYS[key], trim)),
         Op::Delete { key, ref ids } => drop(batch.delete_entries(0, KEYS[key], ids)),
+        Op::DeleteWith {
+            key,
+            ref ids,
+            policy,
+        } => drop(batch.delete_with(0, KEYS[key], ids, policy)),
+        Op::AckAndDelete {
+            key,
+            group,
+            ref ids,
+            policy,
+        } => drop(batch.ack_and_delete(0, KEYS[key], GROUPS[group], ids, policy)),
         Op::CreateGroup { key, group, cursor } => {
             let cursor = Cursor {
                 id: cursor,
@@ -318,6 +329,7 @@ fn replay_of_a_record_that_contradicts_the_state_names_the_place() {
                 strategy: crate::TrimStrategy::MaxLen(0),
                 approximate: false,
                 limit: None,
+                references: crate::RefPolicy::Keep,
             },
         )
         .unwrap();

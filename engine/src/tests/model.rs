@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
 use super::{Seen, options, read, sort_all};
 use crate::batch::{
-    AutoClaim, Claim, Counters, Cursor, Deliver, History, NewId, PendingFilter, Range, StreamInfo,
-    TrimStrategy,
+    AutoClaim, Claim, Counters, Cursor, Deletion, Deliver, History, NewId, PendingFilter, Range,
+    RefPolicy, StreamInfo, Trim, TrimStrategy,
 };
 use crate::engine::Engine;
 use crate::error::Error;
@@ -157,24 +157,38 @@ impl Pair {
             Op::Add { key, step } => self.add(key, step),
             Op::Trim { key, trim } => {
                 let removed = self.batch().trim(0, KEYS[key], trim).unwrap();
-                let expected = self.stream(key).map_or(0, |stream| {
-                    let before = stream.entries.len();
-                    match trim.strategy {
-                        TrimStrategy::MaxLen(len) => {
-                            while stream.entries.len() as u64 > len {
-                                stream.entries.pop_first();
-                            }
-                        }
-                        TrimStrategy::MinId(id) => stream.entries = stream.entries.split_off(&id),
-                    }
-                    before - stream.entries.len()
-                });
-                assert_eq!(removed, expected as u64);
+                let expected = self
+                    .stream(key)
+                    .map_or(0, |stream| stream.trim(trim, removed));
+                assert_eq!(removed, expected);
             }
             Op::Delete { key, ref ids } => {
                 let removed = self.batch().delete_entries(0, KEYS[key], ids).unwrap();
                 let expected = self.stream(key).map_or(0, |stream| stream.delete(ids));
                 assert_eq!(removed, expected);
+            }
+            Op::DeleteWith {
+                key,
+                ref ids,
+                policy,
+            } => {
+                let deleted = self.batch().delete_with(0, KEYS[key], ids, policy);
+                let expected = self.stream(key).map(|it| it.delete_with(None, ids, policy));
+                assert_eq!(deleted.ok(), expected);
+            }
+            Op::AckAndDelete {
+                key,
+                group,
+                ref ids,
+                policy,
+            } => {
+                let name = GROUPS[group];
+                let deleted = self.batch().ack_and_delete(0, KEYS[key], name, ids, policy);
+                let stream = self.stream(key);
+                let expected = stream
+                    .filter(|it| it.groups.contains_key(name))
+                    .map(|it| it.delete_with(Some(name), ids, policy));
+                assert_eq!(deleted.ok(), expected);
             }
             Op::SetCounters {
                 key,
@@ -678,6 +692,84 @@ impl Stream {
             }
         }
         deleted
+    }
+
+    /// Whether a group has an entry still to deliver or to settle.
+    fn refers(&self, id: EntryId) -> bool {
+        let mut groups = self.groups.values();
+        groups.any(|group| id > group.cursor || group.pending.contains_key(&id))
+    }
+
+    fn delete_with(
+        &mut self,
+        acked_in: Option<&[u8]>,
+        ids: &[EntryId],
+        policy: RefPolicy,
+    ) -> Vec<Deletion> {
+        let mut outcomes = Vec::new();
+        for &id in ids {
+            let outcome = self.delete_one(acked_in, id, policy);
+            outcomes.push(outcome.unwrap_or(Deletion::NotFound));
+        }
+        outcomes
+    }
+
+    fn delete_one(
+        &mut self,
+        acked_in: Option<&[u8]>,
+        id: EntryId,
+        policy: RefPolicy,
+    ) -> Option<Deletion> {
+        if let Some(name) = acked_in {
+            self.groups.get_mut(name)?.pending.remove(&id)?;
+        }
+        if policy == RefPolicy::Drop {
+            self.drop_references(id);
+        }
+        if policy == RefPolicy::Acked && self.entries.contains_key(&id) && self.refers(id) {
+            return Some(Deletion::Referenced);
+        }
+        let was_there = self.delete(&[id]) == 1;
+        (was_there || acked_in.is_some()).then_some(Deletion::Deleted)
+    }
+
+    fn drop_references(&mut self, id: EntryId) {
+        for group in self.groups.values_mut() {
+            group.pending.remove(&id);
+        }
+    }
+
+    /// Trims; returns how many entries went. A trim to a length that must pass over entries takes
+    /// `removed`, because where it stops depends on the nodes.
+    fn trim(&mut self, trim: Trim, removed: u64) -> u64 {
+        let mut wanted: Vec<EntryId> = match trim.strategy {
+            TrimStrategy::MaxLen(len) => {
+                let surplus = self
+                    .entries
+                    .len()
+                    .saturating_sub(usize::try_from(len).unwrap());
+                self.entries.keys().copied().take(surplus).collect()
+            }
+            TrimStrategy::MinId(id) => self.entries.range(..id).map(|(id, _)| *id).collect(),
+        };
+        if trim.references == RefPolicy::Acked {
+            let most = wanted.len();
+            if matches!(trim.strategy, TrimStrategy::MaxLen(_)) {
+                assert!(removed <= most as u64);
+                wanted = self.entries.keys().copied().collect();
+                wanted.retain(|id| !self.refers(*id));
+                wanted.truncate(usize::try_from(removed).unwrap());
+            } else {
+                wanted.retain(|id| !self.refers(*id));
+            }
+        }
+        for id in &wanted {
+            self.entries.remove(id);
+            if trim.references == RefPolicy::Drop {
+                self.drop_references(*id);
+            }
+        }
+        wanted.len() as u64
     }
 
     fn range(&self, range: Range) -> Vec<Seen> {

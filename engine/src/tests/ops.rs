@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::batch::{Member, Trim, TrimStrategy};
+use crate::batch::{Member, RefPolicy, Trim, TrimStrategy};
 use crate::id::EntryId;
 
 pub(super) const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -23,6 +23,17 @@ pub(super) enum Op {
     Delete {
         key: usize,
         ids: Vec<EntryId>,
+    },
+    DeleteWith {
+        key: usize,
+        ids: Vec<EntryId>,
+        policy: RefPolicy,
+    },
+    AckAndDelete {
+        key: usize,
+        group: usize,
+        ids: Vec<EntryId>,
+        policy: RefPolicy,
     },
     SetCounters {
         key: usize,
@@ -138,15 +149,24 @@ fn ids() -> impl Strategy<Value = Vec<EntryId>> {
     proptest::collection::vec((1u64..60).prop_map(|ms| EntryId::new(ms, 0)), 1..6)
 }
 
+fn policy() -> impl Strategy<Value = RefPolicy> {
+    prop_oneof![
+        Just(RefPolicy::Keep),
+        Just(RefPolicy::Drop),
+        Just(RefPolicy::Acked),
+    ]
+}
+
 fn trim() -> impl Strategy<Value = Trim> {
     let strategy = prop_oneof![
         (0u64..20).prop_map(TrimStrategy::MaxLen),
         id().prop_map(TrimStrategy::MinId),
     ];
-    strategy.prop_map(|strategy| Trim {
+    (strategy, policy()).prop_map(|(strategy, references)| Trim {
         strategy,
         approximate: false,
         limit: None,
+        references,
     })
 }
 
@@ -176,6 +196,8 @@ fn entry_op() -> BoxedStrategy<Op> {
         12 => (key(), 1u64..3).prop_map(|(key, step)| Op::Add { key, step }),
         2 => (key(), trim()).prop_map(|(key, trim)| Op::Trim { key, trim }),
         2 => (key(), ids()).prop_map(|(key, ids)| Op::Delete { key, ids }),
+        2 => (key(), ids(), policy())
+            .prop_map(|(key, ids, policy)| Op::DeleteWith { key, ids, policy }),
         1 => (key(), 0u64..3, proptest::option::of(id()))
             .prop_map(|(key, ahead, max_deleted)| Op::SetCounters { key, ahead, max_deleted }),
         4 => (key(), id(), id(), any::<bool>(), proptest::option::of(0usize..8)).prop_map(
@@ -206,6 +228,9 @@ fn group_op() -> BoxedStrategy<Op> {
             Op::History { key, group, consumer, after }
         }),
         4 => (member(), ids()).prop_map(|((key, group, _), ids)| Op::Ack { key, group, ids }),
+        2 => (member(), ids(), policy()).prop_map(|((key, group, _), ids, policy)| {
+            Op::AckAndDelete { key, group, ids, policy }
+        }),
         4 => (member(), ids(), 0u64..12, any::<bool>()).prop_map(
             |((key, group, consumer), ids, min_idle, force)| {
                 Op::Claim { key, group, consumer, ids, min_idle, force }

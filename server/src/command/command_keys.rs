@@ -40,7 +40,8 @@ pub(super) fn access(command: &Command) -> &'static [&'static str] {
         "move" => &["RW", "access", "update"],
         "copy" => &["RO", "access"],
         "del" | "unlink" => &["RM", "delete"],
-        "xdel" | "xtrim" | "xautoclaim" | "xgroup|destroy" | "xgroup|delconsumer" => {
+        "xackdel" => &["RW", "update", "delete"],
+        "xdel" | "xdelex" | "xtrim" | "xautoclaim" | "xgroup|destroy" | "xgroup|delconsumer" => {
             &["RW", "delete"]
         }
         "xgroup|create" | "xgroup|createconsumer" => &["RW", "insert"],

@@ -18,6 +18,7 @@ mod command_keys;
 mod config;
 mod connection;
 mod debug;
+mod deletions;
 #[cfg(test)]
 mod documentation;
 mod dump;
@@ -41,6 +42,7 @@ mod streams;
 mod syntax;
 mod table;
 mod transaction;
+mod trim;
 mod xinfo;
 
 pub(crate) use others::refusal as refusal_of_other_type;

@@ -1,8 +1,9 @@
-//! Entries without groups: XADD, XLEN, XRANGE, XREVRANGE, XDEL, XTRIM, XSETID.
+//! Entries without groups: XADD, XLEN, XRANGE, XREVRANGE, XSETID.
 
-use alluvium_engine::{Counters, EntryId, Error, NewId, Range, Trim, TrimStrategy};
+use alluvium_engine::{Counters, EntryId, Error, NewId, Range, Trim};
 
-use super::arg::{self, GivenId, Ids};
+use super::arg::{self, GivenId};
+use super::trim::TrimOptions;
 use super::{Ctx, Flow, Group, KeySpec, Spec, flag};
 use crate::keyspace_events::EventClasses;
 use crate::refusal::Refusal;
@@ -17,8 +18,8 @@ pub(crate) static SPECS: &[Spec] = &[
         since: "5.0.0",
         complexity: "O(1), and O(N) for N entries that are trimmed",
         summary: "Appends an entry to a stream, which is made if there is none.",
-        syntax: "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] \
-                 <* | ms-* | id> field value [field value ...]",
+        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
+                 [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | ms-* | id> field value [field value ...]",
         handler: xadd,
         ..Spec::BASE
     },
@@ -61,32 +62,6 @@ pub(crate) static SPECS: &[Spec] = &[
         ..Spec::BASE
     },
     Spec {
-        name: "xdel",
-        arity: -3,
-        flags: flag::WRITE | flag::FAST,
-        keys: KeySpec::FIRST,
-        group: Group::Stream,
-        since: "5.0.0",
-        complexity: "O(log N) for each ID",
-        summary: "Deletes single entries; what is pending of them stays pending.",
-        syntax: "key id [id ...]",
-        handler: xdel,
-        ..Spec::BASE
-    },
-    Spec {
-        name: "xtrim",
-        arity: -4,
-        flags: flag::WRITE,
-        keys: KeySpec::FIRST,
-        group: Group::Stream,
-        since: "5.0.0",
-        complexity: "O(N) for N entries that are trimmed",
-        summary: "Drops the oldest entries down to a length or up to an ID.",
-        syntax: "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
-        handler: xtrim,
-        ..Spec::BASE
-    },
-    Spec {
         name: "xsetid",
         arity: -3,
         flags: flag::WRITE | flag::DENYOOM | flag::FAST,
@@ -99,100 +74,6 @@ pub(crate) static SPECS: &[Spec] = &[
         ..Spec::BASE
     },
 ];
-
-/// The LIMIT of an approximate trim that names none: this many logical nodes ...
-const LIMIT_DEFAULT_NODES: u64 = 100;
-/// ... but at most this many entries ...
-const LIMIT_DEFAULT_MAX: u64 = 1_000_000;
-/// ... and this many if nodes are not bounded.
-const LIMIT_DEFAULT_UNBOUNDED: u64 = 10_000;
-
-/// The options that XADD and XTRIM share, as far as they have been read.
-#[derive(Debug, Default)]
-struct TrimOptions {
-    strategy: Option<TrimStrategy>,
-    is_approximate: bool,
-    limit: Option<u64>,
-}
-
-impl TrimOptions {
-    /// Reads one option at the head of `args`; returns how many arguments it took, 0 if it is
-    /// none of these.
-    fn take(&mut self, args: &[&[u8]]) -> Result<usize, Refusal> {
-        let [name, values @ ..] = args else {
-            return Ok(0);
-        };
-        if values.is_empty() {
-            return Ok(0);
-        }
-        if arg::is(name, "MAXLEN") {
-            let (value, taken) = self.take_threshold(values)?;
-            let length = u64::try_from(arg::int(value)?)
-                .map_err(|_| Refusal::new("ERR The MAXLEN argument must be >= 0."))?;
-            self.strategy = Some(TrimStrategy::MaxLen(length));
-            Ok(taken + 1)
-        } else if arg::is(name, "MINID") {
-            let (value, taken) = self.take_threshold(values)?;
-            self.strategy = Some(TrimStrategy::MinId(arg::id(value)?));
-            Ok(taken + 1)
-        } else if arg::is(name, "LIMIT") {
-            let limit = u64::try_from(arg::int(values[0])?)
-                .map_err(|_| Refusal::new("ERR The LIMIT argument must be >= 0."))?;
-            self.limit = Some(limit);
-            Ok(2)
-        } else {
-            Ok(0)
-        }
-    }
-
-    /// The threshold behind MAXLEN or MINID, and how many arguments it took with its `=` or `~`.
-    fn take_threshold<'a>(&mut self, values: &[&'a [u8]]) -> Result<(&'a [u8], usize), Refusal> {
-        if self.strategy.is_some() {
-            return Err(Refusal::new(
-                "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
-            ));
-        }
-        match *values {
-            [b"~", value, ..] => {
-                self.is_approximate = true;
-                Ok((value, 2))
-            }
-            [b"=", value, ..] => Ok((value, 2)),
-            [value, ..] => Ok((value, 1)),
-            [] => Err(Refusal::SYNTAX),
-        }
-    }
-
-    /// Checks how the options go together; `None` if nothing is to be trimmed.
-    fn finish(self, is_required: bool, node_entries_max: u32) -> Result<Option<Trim>, Refusal> {
-        if self.strategy.is_none() && self.limit.is_some_and(|limit| limit > 0) {
-            return Err(Refusal::new(
-                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
-            ));
-        }
-        if self.strategy.is_none() && is_required {
-            return Err(Refusal::new(
-                "ERR syntax error, XTRIM must be called with a trimming strategy",
-            ));
-        }
-        if self.limit.is_some() && !self.is_approximate {
-            return Err(Refusal::new(
-                "ERR syntax error, LIMIT cannot be used without the special ~ option",
-            ));
-        }
-        let default = match node_entries_max {
-            0 => LIMIT_DEFAULT_UNBOUNDED,
-            entries => (LIMIT_DEFAULT_NODES * u64::from(entries)).min(LIMIT_DEFAULT_MAX),
-        };
-        let limit = self.is_approximate.then(|| self.limit.unwrap_or(default));
-        let approximate = self.is_approximate;
-        Ok(self.strategy.map(|strategy| Trim {
-            strategy,
-            approximate,
-            limit,
-        }))
-    }
-}
 
 /// What XADD was asked for.
 struct Add {
@@ -344,45 +225,6 @@ fn range_count(mut options: &[&[u8]]) -> Result<Option<usize>, Refusal> {
     Ok(count)
 }
 
-fn xdel(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
-    let (db, key) = (ctx.db(), args[1]);
-    if !ctx.batch.exists(db, key) {
-        ctx.reply.int(0);
-        return Ok(Flow::Done);
-    }
-    let ids = Ids::parse(&args[2..])?;
-    let deleted = ctx.batch.delete_entries(db, key, &ids)?;
-    if deleted > 0 {
-        ctx.touched(db, key);
-        ctx.notify(EventClasses::STREAM, "xdel", db, key);
-    }
-    ctx.reply.count(deleted);
-    Ok(Flow::Done)
-}
-
-fn xtrim(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
-    let mut options = TrimOptions::default();
-    let mut at = 2;
-    while at < args.len() {
-        match options.take(&args[at..])? {
-            0 => return Err(Refusal::SYNTAX),
-            taken => at += taken,
-        }
-    }
-    let trim = options.finish(true, ctx.hub.config.stream_node_max_entries)?;
-    let (db, key) = (ctx.db(), args[1]);
-    let removed = match trim {
-        Some(trim) => ctx.batch.trim(db, key, trim)?,
-        None => 0,
-    };
-    if removed > 0 {
-        ctx.notify(EventClasses::STREAM, "xtrim", db, key);
-        ctx.touched(db, key);
-    }
-    ctx.reply.count(removed);
-    Ok(Flow::Done)
-}
-
 /// The options of XSETID.
 fn parse_counters(args: &[&[u8]]) -> Result<Counters, Refusal> {
     let last_id = arg::id(args[2])?;
@@ -463,8 +305,8 @@ fn has_entry_above(ctx: &mut Ctx<'_, '_>, key: &[u8], id: EntryId) -> Result<boo
 
 #[cfg(test)]
 mod tests {
-    use super::{Add, TrimOptions};
-    use alluvium_engine::{EntryId, NewId, Trim, TrimStrategy};
+    use super::Add;
+    use alluvium_engine::{NewId, RefPolicy, Trim, TrimStrategy};
 
     fn add(command: &str) -> Result<Add, String> {
         let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
@@ -474,37 +316,25 @@ mod tests {
 
     #[test]
     fn xadd_options_come_in_any_order_before_the_id() {
-        let parsed = add("XADD k LIMIT 7 nomkstream MAXLEN ~ 5 * f v").unwrap();
+        let parsed = add("XADD k LIMIT 7 nomkstream MAXLEN ~ 5 delref * f v").unwrap();
         assert_eq!(parsed.id, NewId::Auto);
         assert!(parsed.no_make);
-        assert_eq!(parsed.fields_at, 9);
+        assert_eq!(parsed.fields_at, 10);
         let trim = Trim {
             strategy: TrimStrategy::MaxLen(5),
             approximate: true,
             limit: Some(7),
+            references: RefPolicy::Drop,
         };
         assert_eq!(parsed.trim, Some(trim));
         assert_eq!(add("XADD k 5-* f v").unwrap().id, NewId::AutoSeq(5));
     }
 
     #[test]
-    fn an_approximate_trim_is_bounded_unless_told_otherwise() {
-        let limit = |command: &str| add(command).unwrap().trim.unwrap().limit;
-        assert_eq!(limit("XADD k MINID ~ 5 * f v"), Some(10_000));
-        assert_eq!(limit("XADD k MINID ~ 5 LIMIT 0 * f v"), Some(0));
-        assert_eq!(limit("XADD k MINID = 5 * f v"), None);
-        let mut options = TrimOptions::default();
-        options.take(&[b"MINID", b"~", b"1"]).unwrap();
-        let trim = options.finish(true, 65_536).unwrap().unwrap();
-        assert_eq!(trim.limit, Some(1_000_000));
-        assert_eq!(trim.strategy, TrimStrategy::MinId(EntryId::new(1, 0)));
-    }
-
-    #[test]
     fn what_is_no_option_is_taken_for_the_id() {
         let invalid = "ERR Invalid stream ID specified as stream command argument";
         for command in [
-            "XADD k KEEPREF * f v",
+            "XADD k KEEPREF DELREF * f v",
             "XADD k MAXLEN = 5 f v",
             "XADD k - f v",
         ] {

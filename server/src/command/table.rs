@@ -7,9 +7,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    Spec, absent, client, config, connection, debug, dump, expiry, groups, info, introspection,
-    keys, latency, object, others, own, pending, pubsub, reads, server, slowlog, streams,
-    transaction, xinfo,
+    Spec, absent, client, config, connection, debug, deletions, dump, expiry, groups, info,
+    introspection, keys, latency, object, others, own, pending, pubsub, reads, server, slowlog,
+    streams, transaction, trim, xinfo,
 };
 
 /// A command or subcommand at its place in the table.
@@ -58,6 +58,8 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         connection::SPECS,
         transaction::SPECS,
         streams::SPECS,
+        deletions::SPECS,
+        trim::SPECS,
         reads::SPECS,
         groups::SPECS,
         pending::SPECS,
