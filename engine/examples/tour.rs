@@ -73,6 +73,7 @@ fn deliver_and_ack(engine: &Engine) -> Result<()> {
     let deliver = Deliver {
         count: Some(2),
         noack: false,
+        ..Deliver::default()
     };
     let delivery = batch.deliver(DB, KEY, worker, deliver)?;
     let delivered = batch.end_command();

@@ -32,10 +32,10 @@ mod tests;
 
 pub use batch::{
     AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, ConsumerParts,
-    Counters, Cursor, Deletion, Deliver, Delivery, EntrySource, Export, GroupFull, GroupInfo,
-    GroupParts, History, Member, NewId, NewStream, PendingFilter, PendingInfo, PendingParts,
-    PendingSummary, Piece, Range, RefPolicy, StreamFull, StreamInfo, StreamParts, Trim,
-    TrimStrategy,
+    Counters, Cursor, DELIVERY_COUNT_MAX, Deletion, Deliver, Delivery, EntrySource, Export, Fault,
+    Fits, GiveBack, GroupFull, GroupInfo, GroupParts, History, Member, NewId, NewStream, Overdue,
+    PendingFilter, PendingInfo, PendingParts, PendingSummary, Piece, Range, RefPolicy, StreamFull,
+    StreamInfo, StreamParts, Trim, TrimStrategy,
 };
 pub use check::{CheckReport, CheckedState, Damage, check};
 pub use engine::{

@@ -158,10 +158,12 @@ impl Client {
         }
     }
 
-    /// How long the blocked command still waits; `None` is for ever.
+    /// How long the blocked command still waits for its time to be over or for another try; `None`
+    /// is for ever.
     pub(crate) fn time_left(&self, now_ms: u64) -> Option<Duration> {
-        let deadline_ms = self.blocked.as_ref()?.block.deadline_ms?;
-        Some(Duration::from_millis(deadline_ms.saturating_sub(now_ms)))
+        let block = &self.blocked.as_ref()?.block;
+        let next_ms = block.deadline_ms.into_iter().chain(block.retry_ms).min()?;
+        Some(Duration::from_millis(next_ms.saturating_sub(now_ms)))
     }
 
     /// Whether the reply of the command that has just run is dropped, because the client asked for

@@ -25,7 +25,7 @@ use tokio::time::Sleep;
 
 use crate::Server;
 use crate::buffers;
-use crate::client::{Slot, Unblock};
+use crate::client::Slot;
 use crate::command::Outside;
 use crate::execute::{Stop, Turn};
 use crate::refusal::Refusal;
@@ -418,6 +418,7 @@ impl Connection {
     /// Finds out what others did: messages, the end of a wait, of the connection, of the broker.
     async fn attend(&mut self) -> io::Result<Next> {
         let depends = {
+            let now_ms = self.server.engine.lock().now_ms();
             let mut hub = self.server.hub.lock();
             let is_paused = hub.pause.is_some();
             let client = hub.clients.at_mut(self.slot);
@@ -432,6 +433,9 @@ impl Connection {
             if is_over {
                 self.waiting = Waiting::No;
                 self.deadline = None;
+            } else if matches!(self.waiting, Waiting::Blocked) {
+                let time_left = client.time_left(now_ms);
+                self.deadline = time_left.map(|time| Box::pin(tokio::time::sleep(time)));
             }
             self.reply = std::mem::take(&mut client.outbox.reply);
             client.output_over_soft_since_ms = None;
@@ -450,7 +454,8 @@ impl Connection {
             Waiting::No => {}
             Waiting::HeldBack => self.waiting = Waiting::No,
             Waiting::Blocked => {
-                self.server.hub.lock().unblock(self.slot, Unblock::Timeout);
+                Turn::begin(&self.server).time_is_up(self.slot);
+                self.server.engine.submit();
                 return self.attend().await;
             }
         }

@@ -14,7 +14,7 @@ use parking_lot::MutexGuard;
 
 use crate::Server;
 use crate::admission::{Admission, admit};
-use crate::client::{Blocked, ReplyMode, Slot};
+use crate::client::{Blocked, ReplyMode, Slot, Unblock};
 use crate::command::{Block, Command, Ctx, Flow, Outside, flag};
 use crate::hub::Hub;
 use crate::refusal::Refusal;
@@ -269,10 +269,27 @@ impl<'s> Turn<'s> {
         }
     }
 
+    /// The time of a waiting command is over, or it is time to run it again.
+    pub(crate) fn time_is_up(&mut self, slot: Slot) {
+        let now_ms = self.stopwatch.wall_ms();
+        let blocked = self.hub.clients.at_mut(slot).blocked.as_ref();
+        let is_retry = blocked.is_some_and(|blocked| {
+            let deadline_ms = blocked.block.deadline_ms;
+            blocked.block.retry_ms.is_some() && deadline_ms.is_none_or(|at_ms| at_ms > now_ms)
+        });
+        if is_retry {
+            self.batch.set_now(now_ms);
+            self.wake(slot);
+            self.serve_waiters();
+        } else {
+            self.hub.unblock(slot, Unblock::Timeout);
+        }
+    }
+
     /// Runs a waiting command again. One that finds nothing keeps waiting, in its place.
     fn wake(&mut self, slot: Slot) {
         let client = self.hub.clients.at_mut(slot);
-        let Some(blocked) = client.blocked.take() else {
+        let Some(mut blocked) = client.blocked.take() else {
             return;
         };
         let mut reply = std::mem::take(&mut client.outbox.reply);
@@ -285,7 +302,11 @@ impl<'s> Turn<'s> {
         let lsn = self.finish_command();
         let hub = &mut *self.hub;
         let client = hub.clients.at_mut(slot);
-        if let Flow::Block(_) = flow {
+        if let Flow::Block(again) = flow {
+            if blocked.block.retry_ms != again.retry_ms {
+                blocked.block.retry_ms = again.retry_ms;
+                client.signal.wake();
+            }
             client.blocked = Some(blocked);
         } else {
             hub.waiters.remove(slot, &blocked.block);

@@ -13,7 +13,7 @@ use crate::parameters::Config;
 use crate::pubsub::PubSub;
 use crate::refusal::Refusal;
 use crate::stats::Stats;
-use crate::waiters::Waiters;
+use crate::waiters::{Ready, Waiters};
 use crate::watches::Watches;
 
 const UNBLOCKED: Refusal = Refusal::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
@@ -164,7 +164,7 @@ impl Hub {
         self.stats.expired_keys += 1;
         self.notify(EventClasses::EXPIRED, "expired", db, key);
         self.watches.touched(&mut self.clients, db, key);
-        self.waiters.ready(db, key, true);
+        self.waiters.ready(db, key, Ready::Groups);
     }
 
     /// Publishes a message; returns how many clients heard it.

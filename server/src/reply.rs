@@ -6,7 +6,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use alluvium_engine::{Entries, EntryId, Error, Fields};
+use alluvium_engine::{Entries, EntryId, Error, Fields, Overdue};
 
 use crate::refusal::Refusal;
 use crate::resp::{Protocol, encode};
@@ -18,6 +18,8 @@ pub(crate) type LateBulk = Box<dyn FnOnce() -> Result<Vec<u8>, Error> + Send>;
 enum Content {
     /// An array of entries.
     Entries(Entries),
+    /// An array of entries with two numbers more each: how it was pending, 0 if it was not.
+    Claimed(Entries, Vec<Overdue>),
     /// The first of the entries, without an array around it.
     Entry(Entries),
     /// A bulk string, until it is made.
@@ -154,7 +156,7 @@ impl Reply {
                 }
                 out.extend_from_slice(&self.bytes[at.bytes..deferred.at]);
                 at.bytes = deferred.at;
-                if let Content::Entries(entries) = &deferred.content {
+                if let Content::Entries(entries) | Content::Claimed(entries, _) = &deferred.content {
                     encode::header(out, b'*', entries.len());
                 }
             }
@@ -196,7 +198,7 @@ impl Deferred {
     /// How many items it has.
     fn len(&self) -> usize {
         match &self.content {
-            Content::Entries(entries) => entries.len(),
+            Content::Entries(entries) | Content::Claimed(entries, _) => entries.len(),
             Content::Entry(_) | Content::Bulk(_) => 1,
         }
     }
@@ -211,9 +213,10 @@ impl Deferred {
         if self.is_complete(from) {
             return Ok(0);
         }
-        let (entries, is_single) = match &mut self.content {
-            Content::Entries(entries) => (entries, false),
-            Content::Entry(entries) => (entries, true),
+        let (entries, is_single, claimed) = match &mut self.content {
+            Content::Entries(entries) => (entries, false, None),
+            Content::Claimed(entries, claimed) => (entries, false, Some(claimed)),
+            Content::Entry(entries) => (entries, true, None),
             Content::Bulk(make) => {
                 // It may take a while: the connections of this thread move to another one.
                 let make = make.take().expect("it is made once");
@@ -225,7 +228,14 @@ impl Deferred {
             }
         };
         entries.visit(from, &mut |id, fields| {
-            entry(out, id, fields, self.protocol);
+            let len = if claimed.is_some() { 4 } else { 2 };
+            entry(out, id, fields, (self.protocol, len));
+            if let Some(claimed) = &claimed {
+                let before = claimed.get(from + count).copied().unwrap_or_default();
+                encode::int(out, before.idle_ms.cast_signed());
+                let deliveries = i64::try_from(before.delivery_count);
+                encode::int(out, deliveries.unwrap_or(i64::MAX));
+            }
             count += 1;
             let is_done = is_single || out.len() >= len_max;
             if is_done {
@@ -238,9 +248,14 @@ impl Deferred {
     }
 }
 
-/// `[id, [field, value, ...]]`
-fn entry(out: &mut Vec<u8>, id: EntryId, fields: Option<Fields<'_>>, protocol: Protocol) {
-    encode::header(out, b'*', 2);
+/// `[id, [field, value, ...]]`, or the beginning of a longer array.
+fn entry(
+    out: &mut Vec<u8>,
+    id: EntryId,
+    fields: Option<Fields<'_>>,
+    (protocol, len): (Protocol, usize),
+) {
+    encode::header(out, b'*', len);
     encode::id(out, id);
     match (fields, protocol) {
         (Some(fields), _) => {
@@ -383,6 +398,12 @@ impl Reply {
     /// pending list still names though it is deleted.
     pub(crate) fn entries(&mut self, entries: Entries) {
         self.defer(Content::Entries(entries));
+    }
+
+    /// An array of entries, each with how long and how often it had been pending; the first of them
+    /// were claimed, the others are new.
+    pub(crate) fn claimed_entries(&mut self, entries: Entries, claimed: Vec<Overdue>) {
+        self.defer(Content::Claimed(entries, claimed));
     }
 
     /// The first of the entries without an array around it; null if there is none.

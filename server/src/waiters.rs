@@ -22,11 +22,23 @@ struct Line {
 }
 
 /// Whom a ready key concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ready {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ready {
+    /// What is pending has changed.
+    Claimers,
     /// The key or a group is gone.
-    GroupsOnly,
+    Groups,
     Everyone,
+}
+
+impl Ready {
+    fn concerns(self, kind: WaitKind) -> bool {
+        match kind {
+            WaitKind::Read => self == Self::Everyone,
+            WaitKind::Group => self >= Self::Groups,
+            WaitKind::Claim => true,
+        }
+    }
 }
 
 /// See the module's description.
@@ -66,7 +78,7 @@ impl Waiters {
             if line.slots.iter().any(|(known, _)| *known == slot) {
                 continue;
             }
-            if block.kind == WaitKind::Group && !line.has_group_waiter() {
+            if block.kind != WaitKind::Read && !line.has_group_waiter() {
                 self.group_keys += 1;
             }
             line.slots.push_back((slot, block.kind));
@@ -93,25 +105,21 @@ impl Waiters {
         }
     }
 
-    /// A key may have what its waiters want. `groups_only`: it, or a group of it, is gone.
-    pub(crate) fn ready(&mut self, db: u8, key: &[u8], groups_only: bool) {
+    /// A key may have what its waiters want, or those of them whom that concerns.
+    pub(crate) fn ready(&mut self, db: u8, key: &[u8], ready: Ready) {
         if self.keys == 0 {
             return;
         }
         let Some(line) = self.lines[usize::from(db)].get_mut(key) else {
             return;
         };
-        let ready = if groups_only {
-            Ready::GroupsOnly
-        } else {
-            Ready::Everyone
-        };
-        match line.ready {
-            None => self.ready.push_back((db, key.to_vec())),
-            Some(Ready::Everyone) => return,
-            Some(Ready::GroupsOnly) => {}
+        if !line.slots.iter().any(|(_, kind)| ready.concerns(*kind)) {
+            return;
         }
-        line.ready = Some(ready);
+        if line.ready.is_none() {
+            self.ready.push_back((db, key.to_vec()));
+        }
+        line.ready = line.ready.max(Some(ready));
     }
 
     /// Every key of some databases is ready.
@@ -119,7 +127,7 @@ impl Waiters {
         for db in (0..DATABASES).filter(|db| is_concerned(*db)) {
             let keys: Vec<Vec<u8>> = self.lines[usize::from(db)].keys().cloned().collect();
             for key in keys {
-                self.ready(db, &key, false);
+                self.ready(db, &key, Ready::Everyone);
             }
         }
     }
@@ -132,10 +140,8 @@ impl Waiters {
             return Some(Vec::new());
         };
         let ready = line.ready.take();
-        let concerned = line
-            .slots
-            .iter()
-            .filter(|(_, kind)| ready == Some(Ready::Everyone) || *kind == WaitKind::Group);
+        let concerns = |kind: WaitKind| ready.is_some_and(|ready| ready.concerns(kind));
+        let concerned = line.slots.iter().filter(|(_, kind)| concerns(*kind));
         Some(concerned.map(|(slot, _)| *slot).collect())
     }
 
@@ -162,6 +168,6 @@ impl Waiters {
 
 impl Line {
     fn has_group_waiter(&self) -> bool {
-        self.slots.iter().any(|(_, kind)| *kind == WaitKind::Group)
+        self.slots.iter().any(|(_, kind)| *kind != WaitKind::Read)
     }
 }

@@ -48,6 +48,7 @@ MASKS = [
     (rb"(\$4\r\nidle\r\n):\d+", rb"\1:<n>"),
     (rb"(\$8\r\ninactive\r\n):\d+", rb"\1:<n>"),
     (rb"(radix-tree-nodes\r\n):\d+", rb"\1:<n>"),  # there is no radix tree here
+    (rb"(\$1\r\nv\r\n):\d+(\r\n:\d+\r\n)", rb"\1:<n>\2"),  # XREADGROUP CLAIM: idle
     (rb":1\d{12}\r\n", rb":<n>\r\n"),  # times of this age, in milliseconds
 ]
 

@@ -48,6 +48,8 @@ pub struct GroupParts {
     pub consumers: Vec<ConsumerParts>,
     /// What is pending, ordered by the time of delivery.
     pub pending: Vec<PendingParts>,
+    /// What was given back, in that order, with the number of its deliveries.
+    pub given_back: Vec<(EntryId, u64)>,
 }
 
 /// A consumer, apart from what is pending for it.
@@ -259,6 +261,15 @@ impl Batch<'_> {
             };
             self.commit_to_group(found, change);
         }
+        for given_back in parts.given_back.chunks(RECORD_IDS_MAX) {
+            let given_back = given_back.iter();
+            let entries = given_back.map(|&(id, delivery_count)| record::GivenBack {
+                id,
+                delivery_count,
+            });
+            let entries = entries.collect::<Vec<_>>().into();
+            self.commit_to_group(found, GroupChange::GivenBack { entries });
+        }
         // A claim says that the consumer was here: what is known of that comes last.
         for (consumer, parts) in (0..).zip(&parts.consumers) {
             self.commit_to_group(found, consumer_seen(consumer, parts));
@@ -329,7 +340,7 @@ fn group_len(group: &GroupParts) -> Result<usize> {
     let times = group.pending.iter().map(|held| held.delivered_ms);
     ensure(times.is_sorted(), "what is pending is not in order")?;
     let in_group = |change| record_len(StreamChange::Group { group: 0, change });
-    let mut len = 0;
+    let mut len = record::lists_len_max(group.given_back.len());
     for consumer in &group.consumers {
         check_len("consumer name", &consumer.name, NAME_LEN_MAX)?;
         len += in_group(consumer_created(0, consumer)) + in_group(consumer_seen(0, consumer));

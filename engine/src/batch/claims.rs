@@ -191,7 +191,7 @@ impl Batch<'_> {
                 gone.extend(held.map(|_| id));
                 continue;
             };
-            let is_idle = |held: &Pending| is_idle(held, claim.min_idle_ms, self.now_ms);
+            let is_idle = |held: &Pending| held.is_idle(claim.min_idle_ms, self.now_ms);
             if held.map_or(!claim.force, |held| !is_idle(held)) {
                 continue;
             }
@@ -225,7 +225,7 @@ impl Batch<'_> {
             }
             attempts -= 1;
             let id = held.id;
-            let is_idle = is_idle(held, claim.min_idle_ms, self.now_ms);
+            let is_idle = held.is_idle(claim.min_idle_ms, self.now_ms);
             // Where an entry lies is looked up only for who wants it or if it may be gone.
             let wants_place = is_idle && !claim.just_id;
             let is_there = if stream.surely_has(id) && !wants_place {
@@ -255,7 +255,7 @@ impl Batch<'_> {
     }
 
     /// Logs that entries are pending for a consumer; they were admitted.
-    fn assign(&mut self, found: Found, consumer: u32, claimed: &[record::Claimed]) {
+    pub(super) fn assign(&mut self, found: Found, consumer: u32, claimed: &[record::Claimed]) {
         let time_ms = self.now_ms;
         for entries in claimed.chunks(RECORD_IDS_MAX) {
             let entries = entries.into();
@@ -304,11 +304,6 @@ struct IdleScan {
     entries: Entries,
     gone: Vec<EntryId>,
     next: EntryId,
-}
-
-/// Whether an entry was delivered at least `min_idle_ms` ago.
-fn is_idle(pending: &Pending, min_idle_ms: u64, now_ms: u64) -> bool {
-    min_idle_ms == 0 || now_ms.saturating_sub(pending.delivered_ms) >= min_idle_ms
 }
 
 /// How many IDs at the front are all different.

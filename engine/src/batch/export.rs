@@ -72,7 +72,12 @@ fn group_parts(name: &[u8], group: &Group) -> GroupParts {
         seen_ms: consumer.seen_ms,
         active_ms: consumer.active_ms,
     };
-    let pending = group.pending.oldest_first().map(|held| PendingParts {
+    let (given_back, held): (Vec<_>, Vec<_>) = group
+        .pending
+        .oldest_first()
+        .partition(|held| held.is_given_back());
+    let given_back = given_back.into_iter();
+    let pending = held.into_iter().map(|held| PendingParts {
         id: held.id,
         delivered_ms: held.delivered_ms,
         delivery_count: held.delivery_count,
@@ -86,5 +91,6 @@ fn group_parts(name: &[u8], group: &Group) -> GroupParts {
         },
         consumers: group.consumers.iter().map(consumer).collect(),
         pending: pending.collect(),
+        given_back: given_back.map(|held| (held.id, held.delivery_count)).collect(),
     }
 }

@@ -1,18 +1,11 @@
-//! Operations on consumer groups: create, deliver, acknowledge.
+//! Operations on consumer groups and consumers: create, remove, acknowledge.
 
-use super::progress::Progress;
-use super::streams::info_of;
 use super::{Batch, check_len};
-use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::format::record::{GroupChange, Record, StreamChange};
-use crate::group::Group;
 use crate::id::EntryId;
-use crate::index::Position;
 use crate::limits::{NAME_LEN_MAX, RECORD_IDS_MAX};
-use crate::log::{Growth, Log};
-use crate::lsn::Lsn;
-use crate::stream::Stream;
+use crate::log::Growth;
 
 /// Where a group stands in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,33 +23,6 @@ pub struct Member<'a> {
     pub group: &'a [u8],
     /// The consumer's name.
     pub consumer: &'a [u8],
-}
-
-/// How to deliver new entries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Deliver {
-    /// Most entries to deliver.
-    pub count: Option<usize>,
-    /// Whether the entries are settled by the delivery: nothing becomes pending.
-    pub noack: bool,
-}
-
-/// Which of a consumer's pending entries to read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct History {
-    /// Only entries above this ID.
-    pub after: EntryId,
-    /// Most entries to return.
-    pub count: Option<usize>,
-}
-
-/// Entries that a consumer was given.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The entries; in a history read, deleted ones are IDs without fields.
-    pub entries: Entries,
-    /// Whether the consumer was made by this call.
-    pub consumer_created: bool,
 }
 
 impl Batch<'_> {
@@ -171,89 +137,6 @@ impl Batch<'_> {
         Ok(Some(pending as u64))
     }
 
-    /// Delivers new entries, those above the group's cursor. Makes the consumer if there is none,
-    /// also when there is nothing to deliver.
-    ///
-    /// # Errors
-    ///
-    /// [`NoSuchKey`](crate::Error::NoSuchKey), [`NoSuchGroup`](crate::Error::NoSuchGroup),
-    /// [`TooLarge`](crate::Error::TooLarge).
-    pub fn deliver(
-        &mut self,
-        db: u8,
-        key: &[u8],
-        member: Member<'_>,
-        deliver: Deliver,
-    ) -> Result<Delivery> {
-        let found = self.find_group(db, key, member.group)?;
-        check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
-        let new = self.undelivered(found, deliver.count)?;
-        let len = visit_len_max(member.consumer) + ids_len_max(new.ids.len());
-        self.admit(len, Growth::Grows)?;
-        let (consumer, consumer_created) = self.consumer_of(found, member.consumer);
-        if new.ids.is_empty() {
-            self.see(found, consumer);
-        } else if deliver.noack {
-            self.see(found, consumer);
-            self.pass(found, &new.ids);
-        } else {
-            self.hand_out(found, consumer, &new.ids);
-        }
-        if let (Some(lsn), (slot, group)) = (new.last_lsn, found) {
-            let stream = self.guard.state.keyspace.stream_mut(slot);
-            if let Some(group) = stream.and_then(|stream| stream.group_mut(group)) {
-                group.cursor_lsn = lsn;
-            }
-        }
-        self.count(u64::from(!new.ids.is_empty()));
-        Ok(Delivery {
-            entries: new.entries,
-            consumer_created,
-        })
-    }
-
-    /// Reads a consumer's pending entries again, which counts as another delivery of each that is
-    /// still in the stream. Makes the consumer if there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`NoSuchKey`](crate::Error::NoSuchKey), [`NoSuchGroup`](crate::Error::NoSuchGroup),
-    /// [`TooLarge`](crate::Error::TooLarge).
-    pub fn history(
-        &mut self,
-        db: u8,
-        key: &[u8],
-        member: Member<'_>,
-        history: History,
-    ) -> Result<Delivery> {
-        let found = self.find_group(db, key, member.group)?;
-        check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
-        let (entries, ids) = self.pending_again(found, member.consumer, history)?;
-        let len = visit_len_max(member.consumer) + ids_len_max(ids.len());
-        self.admit(len, Growth::Grows)?;
-        let (consumer, consumer_created) = self.consumer_of(found, member.consumer);
-        if ids.is_empty() {
-            self.see(found, consumer);
-        }
-        let time_ms = self.now_ms;
-        for ids in ids.chunks(RECORD_IDS_MAX) {
-            let ids = ids.into();
-            self.commit_to_group(
-                found,
-                GroupChange::Redelivered {
-                    consumer,
-                    time_ms,
-                    ids,
-                },
-            );
-        }
-        self.count(1);
-        Ok(Delivery {
-            entries,
-            consumer_created,
-        })
-    }
-
     /// Acknowledges entries; returns how many of them were pending. 0 if there is no such key or
     /// group.
     pub fn ack(&mut self, db: u8, key: &[u8], group: &[u8], ids: &[EntryId]) -> Result<u64> {
@@ -317,125 +200,10 @@ impl Batch<'_> {
             self.commit_soft(&record);
         }
     }
-
-    /// The entries behind a group's cursor.
-    fn undelivered(&self, (slot, group): Found, count: Option<usize>) -> Result<Undelivered> {
-        let (stream, log) = (self.stream_in(slot), &self.guard.log);
-        let index = &stream.index;
-        let mut new = Undelivered::default();
-        let from = behind_cursor(stream, self.group_in(slot, group), log)?;
-        let to = count.map_or(index.end(), |count| index.advance(from, count as u64));
-        new.ids.reserve(count.unwrap_or(0).min(IDS_RESERVED_MAX));
-        index.ids(from, to, log, &mut new.ids)?;
-        let last = index.previous(to).filter(|&last| last >= from);
-        new.last_lsn = last.and_then(|last| index.lsn(last));
-        new.entries.push_range(index, from, to, log)?;
-        Ok(new)
-    }
-
-    /// Delivers new entries to a consumer, where they are pending.
-    fn hand_out(&mut self, found: Found, consumer: u32, ids: &[EntryId]) {
-        let mut progress = self.progress_of(found);
-        let time_ms = self.now_ms;
-        for ids in ids.chunks(RECORD_IDS_MAX) {
-            for &id in ids {
-                progress.pass(id);
-            }
-            let (entries_read, ids) = (progress.entries_read, ids.into());
-            let change = GroupChange::Delivered {
-                consumer,
-                time_ms,
-                entries_read,
-                ids,
-            };
-            self.commit_to_group(found, change);
-        }
-    }
-
-    /// Moves a group's cursor over entries that are settled by their delivery.
-    fn pass(&mut self, found: Found, ids: &[EntryId]) {
-        let mut progress = self.progress_of(found);
-        for &id in ids {
-            progress.pass(id);
-        }
-        let Progress {
-            cursor,
-            entries_read,
-            ..
-        } = progress;
-        self.commit_to_group(
-            found,
-            GroupChange::CursorSet {
-                cursor,
-                entries_read,
-            },
-        );
-    }
-
-    fn progress_of(&self, (slot, group): Found) -> Progress {
-        let group = self.group_in(slot, group);
-        Progress {
-            counters: info_of(self.stream_in(slot)),
-            cursor: group.cursor,
-            entries_read: group.entries_read,
-        }
-    }
-
-    /// A consumer's pending entries, as a plan, and the IDs of those that the stream still has.
-    fn pending_again(
-        &self,
-        (slot, group): Found,
-        consumer: &[u8],
-        history: History,
-    ) -> Result<(Entries, Vec<EntryId>)> {
-        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
-        let group = self.group_in(slot, group);
-        let (mut entries, mut ids) = (Entries::default(), Vec::new());
-        let number = group.consumers.find(consumer);
-        let consumer = number.and_then(|number| group.consumers.get(number));
-        // Redis steps over the end to the start here: `0-0` follows the largest ID.
-        let start = history.after.next().unwrap_or(EntryId::MIN);
-        if let Some(consumer) = consumer {
-            let pending = group.pending.of_consumer(&consumer.pending, start);
-            for entry in pending.take(history.count.unwrap_or(usize::MAX)) {
-                if let Some(position) = index.find(entry.id, log)? {
-                    entries.push(index, position, log)?;
-                    ids.push(entry.id);
-                } else {
-                    entries.push_deleted(entry.id);
-                }
-            }
-        }
-        Ok((entries, ids))
-    }
 }
-
-/// Most IDs for which room is made before it is known how many there are.
-const IDS_RESERVED_MAX: usize = 128;
 
 /// Slot of a stream and number of a group that were just found.
 pub(super) type Found = (u32, u32);
-
-/// What a group has not delivered yet.
-#[derive(Default)]
-struct Undelivered {
-    entries: Entries,
-    ids: Vec<EntryId>,
-    last_lsn: Option<Lsn>,
-}
-
-/// The first entry that a group has not delivered.
-pub(super) fn behind_cursor(stream: &Stream, group: &Group, log: &Log) -> Result<Position> {
-    let index = &stream.index;
-    match (group.cursor_lsn, group.cursor.next()) {
-        (_, None) => Ok(index.end()),
-        (Lsn::ZERO, Some(behind)) => index.lower_bound(behind, log),
-        (lsn, Some(behind)) => match index.behind_lsn(lsn) {
-            Some(position) => Ok(position),
-            None => index.lower_bound(behind, log),
-        },
-    }
-}
 
 /// The most bytes of the records that make a consumer or note that it was here, and move a cursor.
 pub(super) fn visit_len_max(consumer: &[u8]) -> usize {

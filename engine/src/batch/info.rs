@@ -1,6 +1,6 @@
 //! Operations that only tell: groups, consumers and what is pending.
 
-use super::groups::behind_cursor;
+use super::deliver::behind_cursor;
 use super::progress::Progress;
 use super::streams::info_of;
 use super::{Batch, Range, StreamInfo};
@@ -41,12 +41,12 @@ pub struct PendingFilter<'a> {
 pub struct PendingInfo {
     /// The entry's ID.
     pub id: EntryId,
-    /// The consumer that it was last delivered to.
+    /// The consumer that it is pending for; empty if it was given back.
     pub consumer: Vec<u8>,
-    /// When, in milliseconds since the Unix epoch.
+    /// When it was delivered, in milliseconds since the Unix epoch; 0 if it was given back.
     pub delivered_ms: u64,
-    /// Milliseconds since then.
-    pub idle_ms: u64,
+    /// Milliseconds since then; `None` if it was given back.
+    pub idle_ms: Option<u64>,
     /// How often it was delivered.
     pub delivery_count: u64,
 }
@@ -60,6 +60,8 @@ pub struct GroupInfo {
     pub consumers: usize,
     /// Number of pending entries.
     pub pending: u64,
+    /// How many of them were given back.
+    pub given_back: u64,
     /// The group's cursor.
     pub last_delivered_id: EntryId,
     /// Entries read up to the cursor, if that is known.
@@ -159,7 +161,7 @@ impl Batch<'_> {
         }
         let number = number.flatten();
         let is_wanted = |pending: &&Pending| {
-            idle_ms(pending, self.now_ms) >= filter.min_idle_ms
+            pending.is_idle(filter.min_idle_ms, self.now_ms)
                 && number.is_none_or(|number| pending.consumer == number)
         };
         if let Some(mut idle) = self.few_idle(group, filter) {
@@ -263,6 +265,7 @@ impl Batch<'_> {
             name: name.to_vec(),
             consumers: group.consumers.len(),
             pending: group.pending.len() as u64,
+            given_back: u64::from(group.pending.given_back()),
             last_delivered_id: group.cursor,
             entries_read: group.entries_read,
             lag: stream.index.len() - stream.index.rank(behind),
@@ -280,7 +283,7 @@ impl Batch<'_> {
         if filter.min_idle_ms == 0 {
             return None;
         }
-        let idle = |pending: &&Pending| idle_ms(pending, self.now_ms) >= filter.min_idle_ms;
+        let idle = |pending: &&Pending| pending.is_idle(filter.min_idle_ms, self.now_ms);
         let oldest = group.pending.oldest_first().take_while(idle);
         let mut few: Vec<_> = oldest.take(FEW_IDLE + 1).collect();
         if few.len() > FEW_IDLE {
@@ -295,16 +298,12 @@ impl Batch<'_> {
 /// How many idle entries are few.
 const FEW_IDLE: usize = 512;
 
-fn idle_ms(pending: &Pending, now_ms: u64) -> u64 {
-    now_ms.saturating_sub(pending.delivered_ms)
-}
-
 fn pending_info(group: &Group, pending: &Pending, now_ms: u64) -> PendingInfo {
     PendingInfo {
         id: pending.id,
         consumer: group.consumers.name(pending.consumer).to_vec(),
-        delivered_ms: pending.delivered_ms,
-        idle_ms: idle_ms(pending, now_ms),
+        delivered_ms: pending.shown_ms(),
+        idle_ms: (!pending.is_given_back()).then(|| pending.idle_ms(now_ms)),
         delivery_count: pending.delivery_count,
     }
 }

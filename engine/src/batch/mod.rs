@@ -7,7 +7,9 @@
 mod build;
 mod claims;
 mod copy;
+mod deliver;
 mod export;
+mod give_back;
 mod groups;
 mod info;
 mod keys;
@@ -20,8 +22,10 @@ pub use build::{
     ConsumerParts, EntrySource, GroupParts, NewStream, PendingParts, Piece, StreamParts,
 };
 pub use claims::{AutoClaim, AutoClaimed, Claim, Claimed};
+pub use deliver::{Deliver, Delivery, Fits, History, Overdue};
 pub use export::Export;
-pub use groups::{Cursor, Deliver, Delivery, History, Member};
+pub use give_back::{DELIVERY_COUNT_MAX, Fault, GiveBack};
+pub use groups::{Cursor, Member};
 pub use info::{
     ConsumerFull, ConsumerInfo, GroupFull, GroupInfo, PendingFilter, PendingInfo, PendingSummary,
     StreamFull,

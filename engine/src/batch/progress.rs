@@ -1,5 +1,5 @@
 //! How far Redis thinks that a group has come: `entries-read` and its estimate of the lag, by the
-//! rules of Valkey 9.1, which agree with those of Redis where these are right.
+//! rules of Redis 8.
 //!
 //! The index knows the exact lag; this is for those who want what Redis says. Redis counts the
 //! entries that a group has read, and estimates where it cannot count. The lag is what was added
@@ -34,8 +34,12 @@ impl Progress {
     /// that more was read than there is.
     pub(super) fn estimated_lag(&self) -> Option<i64> {
         let counters = &self.counters;
-        if counters.entries_added == 0 {
+        if counters.entries_added == 0 || counters.length == 0 {
             return Some(0);
+        }
+        let first_id = counters.first_id;
+        if self.cursor < first_id && counters.max_deleted_id < first_id {
+            return Some(i64::try_from(counters.length).unwrap_or(i64::MAX));
         }
         let counted = self
             .entries_read
@@ -108,7 +112,7 @@ mod tests {
         }
     }
 
-    // Each expectation is what Valkey 9.1.2 answers in that situation.
+    // Each expectation is what Redis 8.6 answers in that situation.
     #[test]
     fn lag_is_counted_estimated_or_unknown() {
         assert_eq!(progress(7, Some(7), 0).estimated_lag(), Some(2));
@@ -117,7 +121,7 @@ mod tests {
         assert_eq!(progress(9, None, 8).estimated_lag(), Some(0));
         assert_eq!(progress(6, None, 0).estimated_lag(), Some(3));
         assert_eq!(progress(2, None, 1).estimated_lag(), Some(4));
-        assert_eq!(progress(2, None, 3).estimated_lag(), None);
+        assert_eq!(progress(2, None, 3).estimated_lag(), Some(4));
         assert_eq!(progress(0, None, 3).estimated_lag(), Some(4));
         assert_eq!(progress(7, Some(11), 0).estimated_lag(), Some(-2));
         let empty = Progress {

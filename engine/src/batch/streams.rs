@@ -1,7 +1,7 @@
 //! Operations on entries: add, trim, delete, read.
 
 use super::references::{RefPolicy, Removal};
-use super::{Batch, check_len, trim};
+use super::{Batch, Fits, check_len, deliver, trim};
 use crate::engine::Core;
 use crate::entries::Entries;
 use crate::error::{Error, Result};
@@ -225,6 +225,45 @@ impl Batch<'_> {
             if range.reverse {
                 entries.reverse();
             }
+        }
+        Ok(Some(entries))
+    }
+
+    /// Like [`Batch::range`], from the lowest ID on, and ends before the first entry that does not
+    /// fit.
+    pub fn range_that_fits(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        range: Range,
+        fits: Fits<'_>,
+    ) -> Result<Option<Entries>> {
+        let Some(slot) = self.find_used(db, key) else {
+            return Ok(None);
+        };
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let (from, to) = first_in_range(index, range, log)?;
+        let mut entries = Entries::default();
+        let to = deliver::first_unfit((from, to), index, log, &mut Some(fits))?;
+        entries.push_range(index, from, to, log)?;
+        Ok(Some(entries))
+    }
+
+    /// Like [`Batch::last_entry`], but empty if that does not fit.
+    pub fn last_entry_that_fits(
+        &mut self,
+        db: u8,
+        key: &[u8],
+        fits: Fits<'_>,
+    ) -> Result<Option<Entries>> {
+        let Some(slot) = self.find_used(db, key) else {
+            return Ok(None);
+        };
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        let mut entries = Entries::default();
+        if let Some(last) = index.previous(index.end()) {
+            let to = deliver::first_unfit((last, index.end()), index, log, &mut Some(fits))?;
+            entries.push_range(index, last, to, log)?;
         }
         Ok(Some(entries))
     }

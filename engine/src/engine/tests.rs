@@ -160,6 +160,7 @@ const SCRIPT: &[Step] = &[
             let deliver = Deliver {
                 count: Some(1),
                 noack: false,
+                ..Deliver::default()
             };
             batch.deliver(0, KEY, member(b"alice"), deliver).map(drop)
         })

@@ -56,6 +56,8 @@ pub(crate) enum GroupChange<'a> {
         time_ms: u64,
         entries: Cow<'a, [Claimed]>,
     },
+    /// Entries are now pending for nobody, and the first to be claimed.
+    GivenBack { entries: Cow<'a, [GivenBack]> },
 }
 
 /// A pending entry as a claim leaves it.
@@ -63,6 +65,13 @@ pub(crate) enum GroupChange<'a> {
 pub(crate) struct Claimed {
     pub(crate) id: EntryId,
     pub(crate) delivered_ms: u64,
+    pub(crate) delivery_count: u64,
+}
+
+/// A pending entry that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GivenBack {
+    pub(crate) id: EntryId,
     pub(crate) delivery_count: u64,
 }
 
@@ -74,6 +83,7 @@ const DELIVERED: u8 = 17;
 const REDELIVERED: u8 = 18;
 pub(super) const ACKED: u8 = 19;
 const CLAIMED: u8 = 20;
+const GIVEN_BACK: u8 = 22;
 
 /// The most bytes of one ID in a list, with what belongs to it.
 pub(super) const LISTED_LEN_MAX: usize = 4 * varint::VARINT_LEN_MAX;
@@ -87,6 +97,7 @@ impl GroupChange<'_> {
                 ids.len() * LISTED_LEN_MAX
             }
             Self::Claimed { entries, .. } => entries.len() * LISTED_LEN_MAX,
+            Self::GivenBack { entries } => entries.len() * LISTED_LEN_MAX,
             _ => 0,
         }
     }
@@ -101,6 +112,7 @@ impl GroupChange<'_> {
             Self::Redelivered { .. } => REDELIVERED,
             Self::Acked { .. } => ACKED,
             Self::Claimed { .. } => CLAIMED,
+            Self::GivenBack { .. } => GIVEN_BACK,
         }
     }
 
@@ -162,6 +174,7 @@ impl GroupChange<'_> {
                 varint::put(out, *time_ms);
                 put_claimed(out, *time_ms, entries);
             }
+            Self::GivenBack { entries } => put_given_back(out, entries),
         }
     }
 }
@@ -208,9 +221,33 @@ impl<'a> GroupChange<'a> {
                     entries: take_claimed(input, time_ms)?.into(),
                 }
             }
+            GIVEN_BACK => Self::GivenBack {
+                entries: take_given_back(input)?.into(),
+            },
             _ => return None,
         })
     }
+}
+
+fn put_given_back(out: &mut Vec<u8>, entries: &[GivenBack]) {
+    varint::put(out, entries.len() as u64);
+    let mut writer = IdWriter::default();
+    for entry in entries {
+        writer.put(out, entry.id);
+        varint::put(out, entry.delivery_count);
+    }
+}
+
+fn take_given_back(input: &mut &[u8]) -> Option<Vec<GivenBack>> {
+    let count = take_count(input)?;
+    let mut reader = IdReader::default();
+    let take = |_| {
+        Some(GivenBack {
+            id: reader.take(input)?,
+            delivery_count: varint::take(input)?,
+        })
+    };
+    (0..count).map(take).collect()
 }
 
 fn put_claimed(out: &mut Vec<u8>, time_ms: u64, entries: &[Claimed]) {

@@ -21,7 +21,7 @@ use super::codec::{
 };
 use super::entry;
 use super::group_record::LISTED_LEN_MAX;
-pub(crate) use super::group_record::{Claimed, GroupChange};
+pub(crate) use super::group_record::{Claimed, GivenBack, GroupChange};
 use super::ids::{IdReader, IdWriter};
 use super::varint;
 use crate::Lsn;
@@ -379,6 +379,13 @@ mod tests {
                 consumer: 2,
                 time_ms: 80,
                 entries: vec![claimed(0), claimed(u64::MAX)].into(),
+            },
+            GroupChange::GivenBack {
+                entries: vec![GivenBack {
+                    id,
+                    delivery_count: u64::MAX,
+                }]
+                .into(),
             },
         ];
         let mut changes = vec![

@@ -1,16 +1,17 @@
 //! A consumer group: a cursor into the stream, consumers, and what they have not acknowledged yet.
 //!
 //! [`Group::apply`] is the only place where a group changes. It holds that every pending entry is
-//! in the group's order by ID, in the list by time, and in the array of exactly one consumer.
+//! in the group's order by ID, in the list by time, and in the array of exactly one consumer, unless
+//! it was given back: then it is pending for nobody.
 
 mod consumer;
 mod pending;
 
 pub(crate) use consumer::Consumer;
-pub(crate) use pending::{NewPending, Pending, PendingList};
+pub(crate) use pending::{NOBODY, NewPending, Pending, PendingList};
 
 use crate::Lsn;
-use crate::format::record::{Claimed, GroupChange};
+use crate::format::record::{Claimed, GivenBack, GroupChange};
 use crate::id::EntryId;
 use crate::names::Names;
 
@@ -98,6 +99,7 @@ impl Group {
                 time_ms,
                 ref entries,
             } => self.claim(consumer, time_ms, entries),
+            GroupChange::GivenBack { ref entries } => self.give_back(entries),
         }
     }
 
@@ -120,7 +122,7 @@ impl Group {
             };
             if self.pending.is_above_all(id) {
                 let consumer = self.consumers.get_mut(number).ok_or(NO_CONSUMER)?;
-                self.pending.insert(new, &mut consumer.pending);
+                self.pending.insert(new, Some(&mut consumer.pending));
             } else {
                 self.assign(new)?;
             }
@@ -131,30 +133,56 @@ impl Group {
     /// Takes in a pending entry of a checkpoint, which lists them by ID.
     /// [`PendingList::order_by_time`] follows when all are there.
     pub(crate) fn restore_pending(&mut self, pending: NewPending) -> Result<(), Contradiction> {
-        let consumer = self.consumers.get_mut(pending.consumer);
-        let consumer = consumer.ok_or(NO_CONSUMER)?;
-        let is_in_order = self.pending.restore(pending, &mut consumer.pending);
+        let array = match pending.consumer {
+            NOBODY => None,
+            number => Some(&mut self.consumers.get_mut(number).ok_or(NO_CONSUMER)?.pending),
+        };
+        let is_in_order = self.pending.restore(pending, array);
         is_in_order
             .then_some(())
             .ok_or("the pending entries of a group are not in order")
     }
 
-    /// Makes an entry pending for a consumer, whether it was pending or not.
+    /// Makes an entry pending for a consumer or for nobody, whether it was pending or not.
     fn assign(&mut self, new: NewPending) -> Result<(), Contradiction> {
         let Some(slot) = self.pending.find(new.id) else {
-            let consumer = self.consumers.get_mut(new.consumer).ok_or(NO_CONSUMER)?;
-            self.pending.insert(new, &mut consumer.pending);
+            let array = match new.consumer {
+                NOBODY => None,
+                number => Some(&mut self.consumers.get_mut(number).ok_or(NO_CONSUMER)?.pending),
+            };
+            self.pending.insert(new, array);
             return Ok(());
         };
         let holder = self.pending.get(slot).consumer;
         if holder != new.consumer {
+            self.leave(slot, holder)?;
+            if new.consumer != NOBODY {
+                let to = self.consumers.get_mut(new.consumer).ok_or(NO_CONSUMER)?;
+                self.pending.join(slot, &mut to.pending);
+            }
+        }
+        self.pending.set(slot, new);
+        Ok(())
+    }
+
+    /// Takes an entry off the array of the consumer that it is pending for, if there is one.
+    fn leave(&mut self, slot: u32, holder: u32) -> Result<(), Contradiction> {
+        if holder != NOBODY {
             let from = self.consumers.get_mut(holder).ok_or(NO_CONSUMER)?;
             self.pending.leave(slot, &mut from.pending);
-            let to = self.consumers.get_mut(new.consumer).ok_or(NO_CONSUMER)?;
-            self.pending.join(slot, new.consumer, &mut to.pending);
         }
-        self.pending
-            .set_delivery(slot, new.delivered_ms, new.delivery_count);
+        Ok(())
+    }
+
+    fn give_back(&mut self, entries: &[GivenBack]) -> Result<(), Contradiction> {
+        for entry in entries {
+            self.assign(NewPending {
+                id: entry.id,
+                delivered_ms: self.pending.next_turn(),
+                delivery_count: entry.delivery_count,
+                consumer: NOBODY,
+            })?;
+        }
         Ok(())
     }
 
@@ -171,8 +199,14 @@ impl Group {
                 .pending
                 .find(id)
                 .ok_or("a redelivered entry is not pending")?;
-            let count = self.pending.get(slot).delivery_count.saturating_add(1);
-            self.pending.set_delivery(slot, time_ms, count);
+            let held = self.pending.get(slot);
+            let again = NewPending {
+                id,
+                delivered_ms: time_ms,
+                delivery_count: held.delivery_count.saturating_add(1),
+                consumer: held.consumer,
+            };
+            self.pending.set(slot, again);
         }
         Ok(())
     }
@@ -182,9 +216,7 @@ impl Group {
             .pending
             .take(id)
             .ok_or("an acknowledged entry is not pending")?;
-        let holder = self.pending.get(slot).consumer;
-        let consumer = self.consumers.get_mut(holder).ok_or(NO_CONSUMER)?;
-        self.pending.leave(slot, &mut consumer.pending);
+        self.leave(slot, self.pending.get(slot).consumer)?;
         self.pending.release(slot);
         Ok(())
     }

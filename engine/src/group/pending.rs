@@ -6,12 +6,18 @@
 //!          ^ prev/next: list in the order of delivery times, oldest first
 //! ```
 //!
+//! Entries that were given back are pending for nobody. They stand before all others in the list by
+//! time, in the order in which they were given back: a number that grows stands in for their time.
+//!
 //! Together 56 bytes a pending entry and a little for chunks. Deliveries come with growing IDs and
 //! growing times, so both orders grow at the end; acknowledgements mostly take from the front.
 
 use std::collections::VecDeque;
 
 use crate::id::EntryId;
+
+/// No consumer: whom an entry is pending for that was given back.
+pub(crate) const NOBODY: u32 = u32::MAX;
 
 /// No slot: the end of a list.
 const NONE: u32 = u32::MAX;
@@ -52,8 +58,33 @@ impl Pending {
         }
     }
 
-    fn age(&self) -> (u64, EntryId) {
-        (self.delivered_ms, self.id)
+    /// What the list by time is ordered by: those that were given back come first.
+    fn age(&self) -> (bool, u64, EntryId) {
+        (!self.is_given_back(), self.delivered_ms, self.id)
+    }
+
+    /// Whether it was given back, and waits for whoever claims it.
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.consumer == NOBODY
+    }
+
+    /// Whether it was delivered at least `min_idle_ms` ago, or given back.
+    pub(crate) fn is_idle(&self, min_idle_ms: u64, now_ms: u64) -> bool {
+        min_idle_ms == 0 || self.is_given_back() || self.idle_ms(now_ms) >= min_idle_ms
+    }
+
+    /// Milliseconds since it was delivered.
+    pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.shown_ms())
+    }
+
+    /// When it was delivered; 0 if it was given back.
+    pub(crate) fn shown_ms(&self) -> u64 {
+        if self.is_given_back() {
+            0
+        } else {
+            self.delivered_ms
+        }
     }
 }
 
@@ -64,6 +95,9 @@ pub(crate) struct PendingList {
     by_id: SortedSlots,
     oldest: u32,
     newest: u32,
+    /// The last in the list by time of those that were given back, and how many there are.
+    last_given_back: u32,
+    given_back: u32,
 }
 
 impl Default for PendingList {
@@ -73,6 +107,8 @@ impl Default for PendingList {
             by_id: SortedSlots::default(),
             oldest: NONE,
             newest: NONE,
+            last_given_back: NONE,
+            given_back: 0,
         }
     }
 }
@@ -98,23 +134,40 @@ impl PendingList {
             .is_none_or(|slot| self.slots.get(slot).id < id)
     }
 
-    /// Adds an entry that is not pending yet, and to the array of its consumer.
-    pub(crate) fn insert(&mut self, entry: NewPending, consumer: &mut SortedSlots) {
+    /// What stands in for the time of the next entry that is given back.
+    pub(crate) fn next_turn(&self) -> u64 {
+        match self.last_given_back {
+            NONE => 1,
+            slot => self.slots.get(slot).delivered_ms.saturating_add(1),
+        }
+    }
+
+    /// How many entries were given back.
+    pub(crate) fn given_back(&self) -> u32 {
+        self.given_back
+    }
+
+    /// Adds an entry that is not pending yet, and to the array of its consumer if it has one.
+    pub(crate) fn insert(&mut self, entry: NewPending, consumer: Option<&mut SortedSlots>) {
         let slot = self.slots.add(Pending::of(entry));
         self.by_id.insert(&self.slots, slot);
-        consumer.insert(&self.slots, slot);
+        if let Some(consumer) = consumer {
+            consumer.insert(&self.slots, slot);
+        }
         self.link(slot);
     }
 
     /// Adds an entry of a checkpoint, which lists them by ID; false if its ID is not above all
     /// others. [`PendingList::order_by_time`] follows when all are there.
-    pub(crate) fn restore(&mut self, entry: NewPending, consumer: &mut SortedSlots) -> bool {
+    pub(crate) fn restore(&mut self, entry: NewPending, consumer: Option<&mut SortedSlots>) -> bool {
         if !self.is_above_all(entry.id) {
             return false;
         }
         let slot = self.slots.add(Pending::of(entry));
         self.by_id.insert(&self.slots, slot);
-        consumer.insert(&self.slots, slot);
+        if let Some(consumer) = consumer {
+            consumer.insert(&self.slots, slot);
+        }
         true
     }
 
@@ -122,30 +175,32 @@ impl PendingList {
     pub(crate) fn order_by_time(&mut self) {
         let all = self.by_id.chunks.iter().flat_map(|chunk| &chunk.slots);
         let mut slots: Vec<u32> = all.copied().collect();
-        slots.sort_by_key(|&slot| self.slots.get(slot).delivered_ms);
+        slots.sort_by_key(|&slot| self.slots.get(slot).age());
         (self.oldest, self.newest) = (NONE, NONE);
+        (self.last_given_back, self.given_back) = (NONE, 0);
         for slot in slots {
             self.link(slot);
         }
     }
 
-    /// Takes an entry off the array of its consumer; it must join another or be released next.
+    /// Takes an entry off the array of its consumer; it must join another, be set to nobody or be
+    /// released next.
     pub(crate) fn leave(&self, slot: u32, consumer: &mut SortedSlots) {
         consumer.remove(&self.slots, self.slots.get(slot).id);
     }
 
-    /// Puts an entry on the array of a consumer.
-    pub(crate) fn join(&mut self, slot: u32, number: u32, consumer: &mut SortedSlots) {
-        self.slots.get_mut(slot).consumer = number;
+    /// Puts an entry on the array of a consumer, for whom it is set next.
+    pub(crate) fn join(&self, slot: u32, consumer: &mut SortedSlots) {
         consumer.insert(&self.slots, slot);
     }
 
-    /// Sets when and how often an entry was delivered.
-    pub(crate) fn set_delivery(&mut self, slot: u32, delivered_ms: u64, delivery_count: u64) {
+    /// Sets for whom an entry is pending, and when and how often it was delivered.
+    pub(crate) fn set(&mut self, slot: u32, new: NewPending) {
         self.unlink(slot);
         let entry = self.slots.get_mut(slot);
-        entry.delivered_ms = delivered_ms;
-        entry.delivery_count = delivery_count;
+        entry.consumer = new.consumer;
+        entry.delivered_ms = new.delivered_ms;
+        entry.delivery_count = new.delivery_count;
         self.link(slot);
     }
 
@@ -200,10 +255,21 @@ impl PendingList {
 
     /// Links a slot into the list by time and, for equal times, by ID. Both almost always grow.
     fn link(&mut self, slot: u32) {
-        let age = self.slots.get(slot).age();
-        let mut older = self.newest;
+        let entry = self.slots.get(slot);
+        let (age, is_given_back) = (entry.age(), entry.is_given_back());
+        let mut older = if is_given_back {
+            self.last_given_back
+        } else {
+            self.newest
+        };
         while older != NONE && self.slots.get(older).age() > age {
             older = self.slots.get(older).older;
+        }
+        if is_given_back {
+            self.given_back += 1;
+            if older == self.last_given_back {
+                self.last_given_back = slot;
+            }
         }
         let newer = match older {
             NONE => std::mem::replace(&mut self.oldest, slot),
@@ -219,7 +285,15 @@ impl PendingList {
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Pending { older, newer, .. } = *self.slots.get(slot);
+        let entry = *self.slots.get(slot);
+        let Pending { older, newer, .. } = entry;
+        if entry.is_given_back() {
+            self.given_back -= 1;
+        }
+        if self.last_given_back == slot {
+            // Before one that was given back stand only such.
+            self.last_given_back = older;
+        }
         match older {
             NONE => self.oldest = newer,
             _ => self.slots.get_mut(older).newer = newer,
@@ -453,6 +527,7 @@ mod tests {
         Insert { ms: u64, consumer: usize, time: u64 },
         Ack { ms: u64 },
         Move { ms: u64, consumer: usize, time: u64 },
+        GiveBack { ms: u64 },
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -461,6 +536,7 @@ mod tests {
             4 => (ms.clone(), consumer.clone(), time.clone())
                 .prop_map(|(ms, consumer, time)| Op::Insert { ms, consumer, time }),
             2 => ms.clone().prop_map(|ms| Op::Ack { ms }),
+            1 => ms.clone().prop_map(|ms| Op::GiveBack { ms }),
             1 => (ms, consumer, time)
                 .prop_map(|(ms, consumer, time)| Op::Move { ms, consumer, time }),
         ]
@@ -477,13 +553,8 @@ mod tests {
                 assert_eq!(list.find(id).is_some(), model.contains_key(&id));
                 if list.find(id).is_none() {
                     let number = u32::try_from(consumer).unwrap();
-                    let new = NewPending {
-                        id,
-                        delivered_ms: time,
-                        delivery_count: 1,
-                        consumer: number,
-                    };
-                    list.insert(new, &mut consumers[consumer]);
+                    let new = new_pending(id, number, time);
+                    list.insert(new, Some(&mut consumers[consumer]));
                     model.insert(id, (consumer, time));
                 }
             }
@@ -491,24 +562,43 @@ mod tests {
                 let taken = list.take(entry(ms));
                 assert_eq!(taken.is_some(), model.remove(&entry(ms)).is_some());
                 if let Some(slot) = taken {
-                    let holder = list.get(slot).consumer as usize;
-                    list.leave(slot, &mut consumers[holder]);
+                    leave(list, consumers, slot);
                     list.release(slot);
                 }
             }
             Op::Move { ms, consumer, time } => {
                 if let Some(slot) = list.find(entry(ms)) {
-                    let holder = list.get(slot).consumer as usize;
-                    list.leave(slot, &mut consumers[holder]);
-                    list.join(
-                        slot,
-                        u32::try_from(consumer).unwrap(),
-                        &mut consumers[consumer],
-                    );
-                    list.set_delivery(slot, time, 2);
+                    leave(list, consumers, slot);
+                    list.join(slot, &mut consumers[consumer]);
+                    let number = u32::try_from(consumer).unwrap();
+                    list.set(slot, new_pending(entry(ms), number, time));
                     model.insert(entry(ms), (consumer, time));
                 }
             }
+            Op::GiveBack { ms } => {
+                if let Some(slot) = list.find(entry(ms)) {
+                    leave(list, consumers, slot);
+                    let turn = list.next_turn();
+                    list.set(slot, new_pending(entry(ms), NOBODY, turn));
+                    model.insert(entry(ms), (usize::MAX, turn));
+                }
+            }
+        }
+    }
+
+    fn leave(list: &PendingList, consumers: &mut [SortedSlots; 2], slot: u32) {
+        let holder = list.get(slot).consumer as usize;
+        if let Some(holder) = consumers.get_mut(holder) {
+            list.leave(slot, holder);
+        }
+    }
+
+    fn new_pending(id: EntryId, consumer: u32, delivered_ms: u64) -> NewPending {
+        NewPending {
+            id,
+            delivered_ms,
+            delivery_count: 2,
+            consumer,
         }
     }
 
@@ -537,9 +627,11 @@ mod tests {
                 let of = model.range(start..).filter(|(_, held)| held.0 == number);
                 prop_assert_eq!(ids, of.map(|(id, _)| *id).collect::<Vec<_>>());
             }
-            let mut by_time: Vec<_> = model.iter().map(|(id, held)| (held.1, *id)).collect();
+            let is_owned = |held: &(usize, u64)| held.0 != usize::MAX;
+            let mut by_time: Vec<_> =
+                model.iter().map(|(id, held)| (is_owned(held), held.1, *id)).collect();
             by_time.sort_unstable();
-            let by_time: Vec<_> = by_time.iter().map(|held| held.1).collect();
+            let by_time: Vec<_> = by_time.iter().map(|held| held.2).collect();
             let oldest: Vec<_> = list.oldest_first().map(|entry| entry.id).collect();
             prop_assert_eq!(&oldest, &by_time);
 
@@ -547,13 +639,15 @@ mod tests {
             for entry in list.from(EntryId::MIN) {
                 let &Pending { id, delivered_ms, delivery_count, consumer, .. } = entry;
                 let entry = NewPending { id, delivered_ms, delivery_count, consumer };
-                prop_assert!(restored.restore(entry, &mut fresh));
-                prop_assert!(!restored.restore(entry, &mut fresh));
+                prop_assert!(restored.restore(entry, Some(&mut fresh)));
+                prop_assert!(!restored.restore(entry, Some(&mut fresh)));
             }
             restored.order_by_time();
             let oldest: Vec<_> = restored.oldest_first().map(|entry| entry.id).collect();
             prop_assert_eq!(oldest, by_time);
             prop_assert_eq!(list.len(), model.len());
+            let given_back = model.values().filter(|held| !is_owned(held)).count();
+            prop_assert_eq!(list.given_back() as usize, given_back);
             prop_assert_eq!(list.bounds().map(|bounds| bounds.0), model.keys().next().copied());
         }
     }

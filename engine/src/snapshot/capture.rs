@@ -259,6 +259,9 @@ impl GroupCapture {
                     .iter()
                     .for_each(|claimed| self.save(group, claimed.id));
             }
+            GroupChange::GivenBack { entries } => {
+                entries.iter().for_each(|entry| self.save(group, entry.id));
+            }
             GroupChange::ConsumerRemoved { consumer } => {
                 let Some(consumer) = group.consumers.get(*consumer) else {
                     return;

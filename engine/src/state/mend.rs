@@ -287,7 +287,7 @@ impl Mender {
                 ids.retain(|&id| group.pending.find(id).is_some());
                 return Ok((!ids.is_empty()).then_some(GroupChange::Acked { ids: ids.into() }));
             }
-            GroupChange::CursorSet { .. } => {}
+            GroupChange::CursorSet { .. } | GroupChange::GivenBack { .. } => {}
         }
         Ok(Some(change.clone()))
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::ops::{self, GROUPS, KEYS, Op};
 use super::options;
 use crate::Loss;
-use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, History, Member, NewId};
+use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, GiveBack, History, Member, NewId};
 use crate::engine::{Core, Engine};
 use crate::format::record::Record;
 use crate::id::EntryId;
@@ -65,10 +65,13 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             consumer,
             count,
             noack,
+            claim,
         } => {
             let deliver = Deliver {
                 count: Some(count),
                 noack,
+                claim_idle_ms: claim,
+                fits: None,
             };
             drop(batch.deliver(0, KEYS[key], ops::member_of(group, consumer), deliver));
         }
@@ -78,8 +81,26 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             consumer,
             after,
         } => {
-            let history = History { after, count: None };
+            let history = History {
+                after,
+                ..History::default()
+            };
             drop(batch.history(0, KEYS[key], ops::member_of(group, consumer), history));
+        }
+        Op::GiveBack {
+            key,
+            group,
+            ref ids,
+            fault,
+            force,
+        } => {
+            let give_back = GiveBack {
+                ids,
+                fault,
+                delivery_count: None,
+                force,
+            };
+            drop(batch.give_back(0, KEYS[key], GROUPS[group], &give_back));
         }
         Op::Ack {
             key,

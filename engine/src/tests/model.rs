@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
 use super::{Seen, options, read, sort_all};
 use crate::batch::{
-    AutoClaim, Claim, Counters, Cursor, Deletion, Deliver, History, NewId, PendingFilter, Range,
-    RefPolicy, StreamInfo, Trim, TrimStrategy,
+    AutoClaim, Claim, Counters, Cursor, DELIVERY_COUNT_MAX, Deletion, Deliver, Fault, GiveBack,
+    History, NewId, Overdue, PendingFilter, Range, RefPolicy, StreamInfo, Trim, TrimStrategy,
 };
 use crate::engine::Engine;
 use crate::error::Error;
@@ -38,13 +38,23 @@ struct Group {
     cursor: EntryId,
     consumers: BTreeMap<&'static [u8], (u64, Option<u64>)>,
     pending: BTreeMap<EntryId, Held>,
+    /// Grows whenever an entry is handed out or given back.
+    tick: u64,
 }
 
+/// A pending entry; given back if there is no consumer.
 #[derive(Clone, Copy, Debug)]
 struct Held {
-    consumer: &'static [u8],
+    consumer: Option<&'static [u8]>,
     time: u64,
     count: u64,
+    tick: u64,
+}
+
+impl Held {
+    fn is_idle(&self, min_idle_ms: u64, now: u64) -> bool {
+        self.consumer.is_none() || now - self.time >= min_idle_ms
+    }
 }
 
 type Databases = [BTreeMap<&'static [u8], Stream>; 2];
@@ -259,7 +269,7 @@ impl Pair {
                     let before = group.pending.len();
                     group
                         .pending
-                        .retain(|_, held| held.consumer != CONSUMERS[consumer]);
+                        .retain(|_, held| held.consumer != Some(CONSUMERS[consumer]));
                     let removed = group.consumers.remove(CONSUMERS[consumer]);
                     removed.map(|_| (before - group.pending.len()) as u64)
                 });
@@ -277,8 +287,24 @@ impl Pair {
                 consumer,
                 count,
                 noack,
+                claim,
             } => {
-                self.deliver((key, group, consumer), count, noack);
+                self.deliver((key, group, consumer), count, noack, claim);
+            }
+            Op::GiveBack {
+                key,
+                group,
+                ref ids,
+                fault,
+                force,
+            } => {
+                let give_back = GiveBack {
+                    ids,
+                    fault,
+                    delivery_count: None,
+                    force,
+                };
+                self.give_back(key, group, &give_back);
             }
             Op::History {
                 key,
@@ -443,11 +469,14 @@ impl Pair {
         (key, group, consumer): (usize, usize, usize),
         count: usize,
         noack: bool,
+        claim_idle_ms: Option<u64>,
     ) {
         let member = ops::member_of(group, consumer);
         let deliver = Deliver {
             count: Some(count),
             noack,
+            claim_idle_ms,
+            fits: None,
         };
         let delivery = self.batch().deliver(0, KEYS[key], member, deliver);
         let now = self.now;
@@ -459,32 +488,80 @@ impl Pair {
             assert!(delivery.is_err());
             return;
         };
-        let cursor = group.cursor;
-        let new = entries
-            .into_iter()
-            .filter(|(id, _)| *id > cursor)
-            .take(count);
-        let new: Vec<Seen> = new.map(|(id, fields)| (id, Some(fields))).collect();
-        for (id, _) in &new {
-            group.cursor = *id;
-            if !noack {
-                let held = Held {
-                    consumer: CONSUMERS[consumer],
-                    time: now,
-                    count: 1,
-                };
-                group.pending.insert(*id, held);
-                group
-                    .consumers
-                    .insert(CONSUMERS[consumer], (now, Some(now)));
-            }
+        let me = Some(CONSUMERS[consumer]);
+        let mut given: Vec<Seen> = Vec::new();
+        let mut before = Vec::new();
+        let mut overdue: Vec<_> = group.pending.iter().map(|(id, it)| (*id, *it)).collect();
+        overdue.retain(|(id, held)| {
+            let is_overdue = claim_idle_ms.is_some_and(|min| held.is_idle(min, now));
+            is_overdue && entries.contains_key(id)
+        });
+        overdue.sort_by_key(|(_, held)| (held.consumer.is_some(), held.time, held.tick));
+        for (id, held) in overdue.into_iter().take(count) {
+            group.hold(id, me, now, held.count + 1);
+            given.push((id, entries.get(&id).cloned()));
+            before.push(Overdue {
+                idle_ms: now - held.time,
+                delivery_count: held.count,
+            });
         }
-        assert_eq!(read(self.engine(), &delivery.unwrap().entries), new);
+        let is_active = !given.is_empty();
+        let cursor = group.cursor;
+        let new = entries.into_iter().filter(|(id, _)| *id > cursor);
+        let new: Vec<_> = new.take(count - given.len()).collect();
+        if is_active || !(new.is_empty() || noack) {
+            group
+                .consumers
+                .insert(CONSUMERS[consumer], (now, Some(now)));
+        }
+        for (id, fields) in new {
+            group.cursor = id;
+            if !noack {
+                group.hold(id, me, now, 1);
+            }
+            given.push((id, Some(fields)));
+        }
+        let delivery = delivery.unwrap();
+        assert_eq!(delivery.claimed, before);
+        assert_eq!(read(self.engine(), &delivery.entries), given);
+    }
+
+    fn give_back(&mut self, key: usize, group: usize, give_back: &GiveBack<'_>) {
+        let given = self
+            .batch()
+            .give_back(0, KEYS[key], GROUPS[group], give_back);
+        let entries = self
+            .stream(key)
+            .map(|stream| stream.entries.clone())
+            .unwrap_or_default();
+        let Some(group) = self.group(key, group) else {
+            assert!(given.is_err());
+            return;
+        };
+        let mut expected = 0;
+        for id in give_back.ids {
+            let held = group.pending.get(id);
+            let is_forced = give_back.force && entries.contains_key(id);
+            let Some(count) = held.map(|held| held.count).or(is_forced.then_some(0)) else {
+                continue;
+            };
+            let count = match give_back.fault {
+                Fault::None => count.saturating_sub(1),
+                Fault::Consumer => count,
+                Fault::Entry => DELIVERY_COUNT_MAX,
+            };
+            group.hold(*id, None, 0, give_back.delivery_count.unwrap_or(count));
+            expected += 1;
+        }
+        assert_eq!(given.unwrap(), expected);
     }
 
     fn history(&mut self, key: usize, group: usize, consumer: usize, after: EntryId) {
         let member = ops::member_of(group, consumer);
-        let history = History { after, count: None };
+        let history = History {
+            after,
+            ..History::default()
+        };
         let delivery = self.batch().history(0, KEYS[key], member, history);
         let now = self.now;
         let entries = self
@@ -497,16 +574,20 @@ impl Pair {
         };
         let start = after.next().unwrap_or(EntryId::MIN);
         let mut expected = Vec::new();
-        for (id, held) in group.pending.range_mut(start..) {
-            if held.consumer != CONSUMERS[consumer] {
+        let pending: Vec<_> = group
+            .pending
+            .range(start..)
+            .map(|(id, it)| (*id, *it))
+            .collect();
+        for (id, held) in pending {
+            if held.consumer != Some(CONSUMERS[consumer]) {
                 continue;
             }
-            let fields = entries.get(id).cloned();
+            let fields = entries.get(&id).cloned();
             if fields.is_some() {
-                held.count += 1;
-                held.time = now;
+                group.hold(id, held.consumer, now, held.count + 1);
             }
-            expected.push((*id, fields));
+            expected.push((id, fields));
         }
         assert_eq!(read(self.engine(), &delivery.unwrap().entries), expected);
     }
@@ -542,18 +623,11 @@ impl Pair {
                 continue;
             };
             let held = group.pending.get(id).copied();
-            if held.map_or(!force, |held| now - held.time < min_idle_ms) {
+            if held.map_or(!force, |held| !held.is_idle(min_idle_ms, now)) {
                 continue;
             }
             let count = held.map_or(1, |held| held.count) + 1;
-            group.pending.insert(
-                *id,
-                Held {
-                    consumer: CONSUMERS[consumer],
-                    time: now,
-                    count,
-                },
-            );
+            group.hold(*id, Some(CONSUMERS[consumer]), now, count);
             group
                 .consumers
                 .insert(CONSUMERS[consumer], (now, Some(now)));
@@ -592,16 +666,9 @@ impl Pair {
                 deleted.push(id);
                 continue;
             };
-            if now - held.time >= claim.min_idle_ms {
+            if held.is_idle(claim.min_idle_ms, now) {
                 let count = held.count + 1;
-                group.pending.insert(
-                    id,
-                    Held {
-                        consumer: CONSUMERS[consumer],
-                        time: now,
-                        count,
-                    },
-                );
+                group.hold(id, Some(CONSUMERS[consumer]), now, count);
                 group
                     .consumers
                     .insert(CONSUMERS[consumer], (now, Some(now)));
@@ -637,6 +704,11 @@ impl Pair {
                 assert_eq!(found.info.name, *group_name);
                 assert_eq!(found.info.last_delivered_id, group.cursor);
                 assert_eq!(found.info.pending, group.pending.len() as u64);
+                let given_back = group
+                    .pending
+                    .values()
+                    .filter(|held| held.consumer.is_none());
+                assert_eq!(found.info.given_back, given_back.count() as u64);
                 let ahead = expected.entries.keys().filter(|id| **id > group.cursor);
                 assert_eq!(found.info.lag, ahead.count() as u64);
                 let seen = found.consumers.iter().map(|consumer| {
@@ -787,6 +859,17 @@ impl Stream {
 }
 
 impl Group {
+    fn hold(&mut self, id: EntryId, consumer: Option<&'static [u8]>, time: u64, count: u64) {
+        self.tick += 1;
+        let held = Held {
+            consumer,
+            time,
+            count,
+            tick: self.tick,
+        };
+        self.pending.insert(id, held);
+    }
+
     /// Compares what is pending, in whole and idle, of all consumers and of one.
     fn check(&self, batch: &mut crate::Batch<'_>, key: &[u8], name: &[u8], now: u64) {
         let summary = batch.pending_summary(0, key, name).unwrap();
@@ -821,12 +904,15 @@ impl Group {
                     })
                     .collect();
                 let expected = self.pending.range(start..=end).filter(|(_, held)| {
-                    now - held.time >= min_idle_ms
-                        && consumer.is_none_or(|consumer| held.consumer == consumer)
+                    held.is_idle(min_idle_ms, now)
+                        && consumer.is_none_or(|consumer| held.consumer == Some(consumer))
                 });
                 let expected: Vec<_> = expected
                     .take(5)
-                    .map(|(id, held)| (*id, held.consumer.to_vec(), held.time, held.count))
+                    .map(|(id, held)| {
+                        let consumer = held.consumer.unwrap_or_default().to_vec();
+                        (*id, consumer, held.time, held.count)
+                    })
                     .collect();
                 assert_eq!(found, expected);
             }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::batch::{Member, RefPolicy, Trim, TrimStrategy};
+use crate::batch::{Fault, Member, RefPolicy, Trim, TrimStrategy};
 use crate::id::EntryId;
 
 pub(super) const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -72,6 +72,14 @@ pub(super) enum Op {
         consumer: usize,
         count: usize,
         noack: bool,
+        claim: Option<u64>,
+    },
+    GiveBack {
+        key: usize,
+        group: usize,
+        ids: Vec<EntryId>,
+        fault: Fault,
+        force: bool,
     },
     History {
         key: usize,
@@ -157,6 +165,15 @@ fn policy() -> impl Strategy<Value = RefPolicy> {
     ]
 }
 
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![Just(Fault::None), Just(Fault::Consumer), Just(Fault::Entry)]
+}
+
+/// How long entries must have been pending to be claimed on the way, if they are.
+fn claim() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![3 => Just(None), 2 => (0u64..12).prop_map(Some)]
+}
+
 fn trim() -> impl Strategy<Value = Trim> {
     let strategy = prop_oneof![
         (0u64..20).prop_map(TrimStrategy::MaxLen),
@@ -219,9 +236,14 @@ fn group_op() -> BoxedStrategy<Op> {
         }),
         1 => member()
             .prop_map(|(key, group, consumer)| Op::RemoveConsumer { key, group, consumer }),
-        10 => (member(), 1usize..6, proptest::bool::weighted(0.1)).prop_map(
-            |((key, group, consumer), count, noack)| {
-                Op::Deliver { key, group, consumer, count, noack }
+        10 => (member(), 1usize..6, proptest::bool::weighted(0.1), claim()).prop_map(
+            |((key, group, consumer), count, noack, claim)| {
+                Op::Deliver { key, group, consumer, count, noack, claim }
+            }
+        ),
+        3 => (member(), ids(), fault(), any::<bool>()).prop_map(
+            |((key, group, _), ids, fault, force)| {
+                Op::GiveBack { key, group, ids, fault, force }
             }
         ),
         3 => (member(), id()).prop_map(|((key, group, consumer), after)| {

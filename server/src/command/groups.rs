@@ -1,12 +1,13 @@
 //! Consumer groups: XGROUP with its subcommands, and XACK.
 
-use alluvium_engine::{Cursor, EntryId, Error, Member};
+use alluvium_engine::{Cursor, EntryId, Error, Member, StreamInfo};
 
 use super::arg::{self, Ids};
 use super::help::help;
 use super::{Ctx, Flow, Group, KeySpec, Spec, flag};
 use crate::keyspace_events::EventClasses;
 use crate::refusal::Refusal;
+use crate::waiters::Ready;
 
 pub(crate) static SPECS: &[Spec] = &[
     Spec {
@@ -128,6 +129,11 @@ impl Options {
         }
         Ok(parsed)
     }
+
+    /// Nobody has read more entries than were added.
+    fn entries_read_of(&self, stream: &StreamInfo) -> Option<u64> {
+        self.entries_read.map(|read| read.min(stream.entries_added))
+    }
 }
 
 /// A count of entries, or -1 for "not known".
@@ -159,14 +165,14 @@ fn create(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     if args.len() > 8 {
         return Err(Refusal::unknown_use("XGROUP", args[1]));
     }
-    let last_id = stream.map_or(EntryId::MIN, |it| it.last_id);
-    let id = cursor_id(args[4], last_id, false)?;
+    let known = stream.unwrap_or_default();
+    let id = cursor_id(args[4], known.last_id, false)?;
     if stream.is_none() {
         ctx.batch.create_stream(db, key)?;
         ctx.notify(EventClasses::NEW, "new", db, key);
         ctx.ready(db, key);
     }
-    let entries_read = options.entries_read;
+    let entries_read = options.entries_read_of(&known);
     ctx.batch
         .create_group(db, key, group, Cursor { id, entries_read })?;
     ctx.notify(EventClasses::STREAM, "xgroup-create", db, key);
@@ -185,7 +191,7 @@ fn set_id(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         return Err(Refusal::unknown_use("XGROUP", args[1]));
     }
     let id = cursor_id(args[4], stream.last_id, true)?;
-    let entries_read = options.entries_read;
+    let entries_read = options.entries_read_of(&stream);
     ctx.batch
         .set_cursor(db, key, group, Cursor { id, entries_read })?;
     ctx.notify(EventClasses::STREAM, "xgroup-setid", db, key);
@@ -204,7 +210,7 @@ fn destroy(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         })?;
     if is_removed {
         ctx.notify(EventClasses::STREAM, "xgroup-destroy", db, key);
-        ctx.hub.waiters.ready(db, key, true);
+        ctx.hub.waiters.ready(db, key, Ready::Groups);
     }
     ctx.reply.int(i64::from(is_removed));
     Ok(Flow::Done)

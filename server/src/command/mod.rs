@@ -30,11 +30,14 @@ mod info_stats;
 mod introspection;
 mod keys;
 mod latency;
+mod nack;
 mod object;
 mod others;
 mod own;
 mod pending;
 mod pubsub;
+mod read_budget;
+mod read_request;
 mod reads;
 mod server;
 mod slowlog;
@@ -57,6 +60,7 @@ use crate::hub::Hub;
 use crate::keyspace_events::EventClasses;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
+use crate::waiters::Ready;
 use alluvium_engine::Batch;
 
 /// What a command may do and what it may be done to; the names are those of COMMAND INFO.
@@ -235,6 +239,8 @@ pub(crate) struct Block {
     /// Wall-clock milliseconds; `None` waits for ever. Ignored when a waiter is woken in vain: it
     /// keeps the deadline (and the place in line) with which it blocked first.
     pub(crate) deadline_ms: Option<u64>,
+    /// When to run again although no key became ready: there will be something to claim.
+    pub(crate) retry_ms: Option<u64>,
     pub(crate) kind: WaitKind,
     /// The command to run again at each wake, with `$` already replaced by what it meant.
     pub(crate) command: Vec<Vec<u8>>,
@@ -247,6 +253,8 @@ pub(crate) enum WaitKind {
     Read,
     /// XREADGROUP: also the removal of the key or of the group.
     Group,
+    /// XREADGROUP with CLAIM: also what happens to pending entries, and their growing old.
+    Claim,
 }
 
 /// What a handler works with.
@@ -298,14 +306,14 @@ impl Ctx<'_, '_> {
     /// Waiters run after this command, or after the whole MULTI.
     pub(crate) fn ready(&mut self, db: u8, key: &[u8]) {
         self.touched(db, key);
-        self.hub.waiters.ready(db, key, false);
+        self.hub.waiters.ready(db, key, Ready::Everyone);
     }
 
     /// A key, or a group in it, is gone (DEL, RENAME away, XGROUP DESTROY, expiry): waiters of
     /// groups run and find out.
     pub(crate) fn gone(&mut self, db: u8, key: &[u8]) {
         self.touched(db, key);
-        self.hub.waiters.ready(db, key, true);
+        self.hub.waiters.ready(db, key, Ready::Groups);
     }
 
     /// Everything in a database changed (FLUSHDB: `gone` for each key that is watched or waited

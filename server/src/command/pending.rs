@@ -6,6 +6,7 @@ use super::arg::{self, Ids};
 use super::{Ctx, Flow, Group, KeySpec, Spec, flag};
 use crate::keyspace_events::EventClasses;
 use crate::refusal::Refusal;
+use crate::waiters::Ready;
 
 pub(crate) static SPECS: &[Spec] = &[
     Spec {
@@ -55,8 +56,8 @@ const AUTO_CLAIM_COUNT: usize = 100;
 /// The largest COUNT that Redis takes: its IDs must fit the address space.
 const AUTO_CLAIM_COUNT_MAX: i64 = i64::MAX / 16;
 
-/// There is no such key or group, in the words of XPENDING, XCLAIM and XAUTOCLAIM.
-fn no_group(key: &[u8], group: &[u8]) -> Refusal {
+/// There is no such key or group, in the words of XPENDING, XCLAIM, XAUTOCLAIM and XNACK.
+pub(super) fn no_group(key: &[u8], group: &[u8]) -> Refusal {
     Refusal::quoting(&[
         b"NOGROUP No such key '",
         key,
@@ -121,7 +122,10 @@ fn xpending(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         ctx.reply.array(4);
         ctx.reply.id(entry.id);
         ctx.reply.bulk(&entry.consumer);
-        ctx.reply.count(entry.idle_ms);
+        match entry.idle_ms {
+            Some(idle_ms) => ctx.reply.count(idle_ms),
+            None => ctx.reply.int(-1),
+        }
         ctx.reply.count(entry.delivery_count);
     }
     Ok(Flow::Done)
@@ -244,6 +248,9 @@ fn xclaim(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let claimed = ctx.batch.claim(db, key, member, &claim)?;
     if claimed.consumer_created {
         ctx.notify(EventClasses::STREAM, "xgroup-createconsumer", db, key);
+    }
+    if !claimed.ids.is_empty() {
+        ctx.hub.waiters.ready(db, key, Ready::Claimers);
     }
     if options.just_id {
         ctx.reply.ids(&claimed.ids);

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use super::{
     Spec, absent, client, config, connection, debug, deletions, dump, expiry, groups, info,
-    introspection, keys, latency, object, others, own, pending, pubsub, reads, server, slowlog,
-    streams, transaction, trim, xinfo,
+    introspection, keys, latency, nack, object, others, own, pending, pubsub, reads, server,
+    slowlog, streams, transaction, trim, xinfo,
 };
 
 /// A command or subcommand at its place in the table.
@@ -63,6 +63,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         reads::SPECS,
         groups::SPECS,
         pending::SPECS,
+        nack::SPECS,
         xinfo::SPECS,
         keys::SPECS,
         expiry::SPECS,
