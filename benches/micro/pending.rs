@@ -18,13 +18,13 @@ const ENTRIES: u64 = 500_000;
 
 /// Delivers the next entries; begins again with the first when there are no more.
 fn deliver(engine: &Engine, count: usize, ids: &mut Vec<EntryId>) {
-    let deliver = Deliver {
-        count: Some(count),
-        noack: false,
-    };
     ids.clear();
     while ids.is_empty() {
         let mut batch = engine.lock();
+        let deliver = Deliver {
+            count: Some(count),
+            ..Deliver::default()
+        };
         let delivery = batch
             .deliver(0, KEY, WORKER, deliver)
             .expect("entries are delivered");

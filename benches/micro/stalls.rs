@@ -110,15 +110,15 @@ fn deliver(engine: &Engine, entries: u64) -> Duration {
             .create_group(0, BIG, GROUP, start)
             .expect("the group is made");
     });
-    let hundred = Deliver {
+    let hundred = || Deliver {
         count: Some(100),
-        noack: false,
+        ..Deliver::default()
     };
     let mut longest = Duration::ZERO;
     for _ in 0..entries / 100 {
         let took = timed(engine, |batch| {
             batch
-                .deliver(0, BIG, MEMBER, hundred)
+                .deliver(0, BIG, MEMBER, hundred())
                 .expect("entries are delivered");
         });
         longest = longest.max(took);

@@ -22,6 +22,7 @@ use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
@@ -183,6 +184,32 @@ impl Engine {
             self.shared.commit_all()?;
         }
         progress.wait(lsn)
+    }
+
+    /// Waits until `lsn` is durable, whatever the policy, for at most `timeout`; false if that was
+    /// not enough.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`](crate::Error::Poisoned) if it never will be.
+    pub fn wait_durable(&self, lsn: Lsn, timeout: Option<Duration>) -> Result<bool> {
+        let progress = &self.shared.parts.progress;
+        if progress.durable() >= lsn {
+            return Ok(true);
+        }
+        // What is too long for a time is for ever.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        progress.want_sync();
+        if !self.workers.wake_commit() {
+            self.shared.commit_all()?;
+        }
+        progress.wait_durable(lsn, deadline)
+    }
+
+    /// What a power cut keeps.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.shared.parts.progress.durable()
     }
 
     /// Registers what is called after [`Engine::settled`] moved or the log was poisoned, by
@@ -356,7 +383,7 @@ impl Shared {
         let progress = &self.parts.progress;
         let counters = &progress.counters;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let nanos = |counter| std::time::Duration::from_nanos(count(counter));
+        let nanos = |counter| Duration::from_nanos(count(counter));
         EngineStats {
             appended: progress.appended(),
             written: progress.written(),

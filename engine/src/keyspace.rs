@@ -33,6 +33,8 @@ pub(crate) struct Keyspace {
     /// A generation that no slot has reached.
     generation_bound: u32,
     databases: Vec<Database>,
+    /// Streams that remember what producers sent, or did so lately.
+    remembering: BTreeSet<u32>,
     /// Which physical database a logical number means.
     pub(crate) mapping: [u8; DATABASES as usize],
     hasher: DefaultHashBuilder,
@@ -89,6 +91,7 @@ impl Keyspace {
             generation_floor: 0,
             generation_bound: 0,
             databases: (0..DATABASES).map(|_| Database::default()).collect(),
+            remembering: BTreeSet::new(),
             mapping: identity,
             hasher: DefaultHashBuilder::default(),
             flushed: [Lsn::ZERO; DATABASES as usize],
@@ -190,6 +193,9 @@ impl Keyspace {
         let next_generation = generation_of(stream.number).saturating_add(1);
         self.generation_bound = self.generation_bound.max(next_generation);
         self.slots[index].next_generation = next_generation;
+        if stream.producers().is_some() {
+            self.remembering.insert(slot);
+        }
         self.slots[index].stream = Some(stream);
         self.name(slot, db)?;
         self.expect_expiry(slot, db, expiry);
@@ -217,6 +223,21 @@ impl Keyspace {
         self.forget_expiry(slot, from, expiry);
         self.expect_expiry(slot, db, expiry);
         self.name(slot, db)
+    }
+
+    /// A stream remembers what a producer sent.
+    pub(crate) fn remembers(&mut self, slot: u32) {
+        self.remembering.insert(slot);
+    }
+
+    /// A stream remembers nothing any more.
+    pub(crate) fn remembers_nothing(&mut self, slot: u32) {
+        self.remembering.remove(&slot);
+    }
+
+    /// The slots of streams that may remember something, from `from` on.
+    pub(crate) fn remembering(&self, from: u32) -> impl Iterator<Item = u32> {
+        self.remembering.range(from..).copied()
     }
 
     /// Keeps the order of expiries when one changes.

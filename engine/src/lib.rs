@@ -20,6 +20,7 @@ mod lsn;
 mod map;
 mod names;
 mod options;
+mod producers;
 mod remains;
 mod snapshot;
 mod sorted;
@@ -31,10 +32,11 @@ mod sync;
 mod tests;
 
 pub use batch::{
-    AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo, ConsumerParts,
-    Counters, Cursor, DELIVERY_COUNT_MAX, Deletion, Deliver, Delivery, EntrySource, Export, Fault,
-    Fits, GiveBack, GroupFull, GroupInfo, GroupParts, History, Member, NewId, NewStream, Overdue,
-    PendingFilter, PendingInfo, PendingParts, PendingSummary, Piece, Range, RefPolicy, StreamFull,
+    Added, AutoClaim, AutoClaimed, Batch, Claim, Claimed, ConsumerFull, ConsumerInfo,
+    ConsumerParts, Counters, Cursor, DELIVERY_COUNT_MAX, Delete, Deletion, Deliver, Delivery,
+    EntrySource, Export, Fault, Fits, GiveBack, GroupFull, GroupInfo, GroupParts, History, Member,
+    Message, NewId, NewStream, Overdue, PendingFilter, PendingInfo, PendingParts, PendingSummary,
+    Piece, ProducersInfo, ProducersParts, Range, RefPolicy, Remembering, SentParts, StreamFull,
     StreamInfo, StreamParts, Trim, TrimStrategy,
 };
 pub use check::{CheckReport, CheckedState, Damage, check};
@@ -48,3 +50,4 @@ pub use id::EntryId;
 pub use index::NodeSize;
 pub use lsn::Lsn;
 pub use options::{Options, Recovery, SyncPolicy, Threads};
+pub use producers::Settings as ProducerSettings;

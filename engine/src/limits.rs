@@ -23,3 +23,13 @@ pub const SEGMENT_SIZE_MAX: u64 = 4 << 30;
 pub const FRAME_PAYLOAD_MAX: usize = 1 << 30;
 /// Most memory that the decoding of one section of a checkpoint may take, in bytes.
 pub const SECTION_MEMORY_MAX: usize = 4 << 30;
+/// Longest name of a producer, and longest ID that one gives to a message, in bytes.
+pub const IID_LEN_MAX: usize = 64 << 10;
+/// For how many seconds it is remembered what producers sent, unless told otherwise.
+pub const IID_SECONDS_DEFAULT: u32 = 100;
+/// The longest time for which that is remembered, in seconds.
+pub const IID_SECONDS_MAX: u32 = 86_400;
+/// How many messages are remembered of each producer, unless told otherwise.
+pub const IIDS_MAX_DEFAULT: u32 = 100;
+/// The most messages that are remembered of a producer.
+pub const IIDS_MAX: u32 = 10_000;

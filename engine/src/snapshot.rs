@@ -54,7 +54,7 @@ pub(crate) enum Section {
         next_sorted: u64,
     },
     /// The stream with its last node.
-    Large(StreamImage),
+    Large(Box<StreamImage>),
     /// Nodes before the last one.
     Nodes(Vec<NodeImage>),
     /// Pending entries by group.
@@ -124,7 +124,7 @@ impl State {
                     cursor.next_slot += 1;
                     let (capture, head) = Capture::begin(stream, log_end);
                     self.capture = Some(Box::new(capture));
-                    return Section::Large(head);
+                    return Section::Large(Box::new(head));
                 }
                 weight = with_it;
                 images.push(StreamImage::of(stream, log_end));

@@ -19,7 +19,7 @@ use crate::remains::{LARGE_DATABASE, Remains, RemainsQueue};
 use crate::snapshot::{Capture, Restoring};
 use crate::sorted::SortedSet;
 use crate::stream::{LARGE, Stream};
-use crate::{Lsn, Result};
+use crate::{Lsn, ProducerSettings, Result};
 pub(crate) use mend::Mender;
 
 /// What all records so far add up to.
@@ -29,6 +29,10 @@ pub(crate) struct State {
     pub(crate) sorted: SortedSet,
     /// Entries that a logical node of a stream takes.
     pub(crate) node_entries_max: u32,
+    /// How much streams that are made remember of their producers.
+    pub(crate) producer_settings: ProducerSettings,
+    /// The slot from which on streams are asked next what they may forget.
+    pub(crate) forget_from: u32,
     /// Behind the last record that removed or renamed a key: what the answer "no such key" depends
     /// on.
     pub(crate) removed: Lsn,
@@ -59,6 +63,8 @@ impl State {
             sorted,
             keyspace: Keyspace::new(),
             node_entries_max: node_entries_max.clamp(1, NODE_ENTRIES_MAX),
+            producer_settings: ProducerSettings::default(),
+            forget_from: 0,
             removed: Lsn::ZERO,
             mapping_covers: Lsn::ZERO,
             checkpoint_end: Lsn::ZERO,
@@ -235,6 +241,10 @@ impl State {
                 let trimmed = stream.trim(count, first, log)?;
                 self.remains.extend(trimmed.map(Remains::Nodes));
             }
+            StreamChange::Remembered { .. } => {
+                stream.apply(change, lsn, log)?;
+                self.keyspace.remembers(slot);
+            }
             _ => stream.apply(change, lsn, log)?,
         }
         Ok(())
@@ -264,13 +274,16 @@ impl State {
     }
 }
 
-/// Whether no reply needs to wait for this: that a consumer came and got nothing.
+/// Whether no reply needs to wait for this: that a consumer came and got nothing, that a message
+/// was sent again or grew too old.
 fn is_soft(change: &StreamChange<'_>) -> bool {
     matches!(
         change,
-        StreamChange::Group {
-            change: GroupChange::ConsumerSeen { .. },
-            ..
-        }
+        StreamChange::Repeated
+            | StreamChange::Forgotten { .. }
+            | StreamChange::Group {
+                change: GroupChange::ConsumerSeen { .. },
+                ..
+            }
     )
 }

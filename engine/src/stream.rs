@@ -12,6 +12,7 @@ use crate::id::EntryId;
 use crate::index::{Index, Node};
 use crate::log::Log;
 use crate::names::Names;
+use crate::producers::{Producers, Settings};
 
 /// A stream.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ struct Extra {
     tombstone: EntryId,
     expiry_ms: Option<u64>,
     groups: Names<Group>,
+    producers: Option<Box<Producers>>,
 }
 
 const _: () = assert!(size_of::<Stream>() <= 160);
@@ -112,6 +114,16 @@ impl Stream {
         self.extra.iter().flat_map(|extra| extra.groups.iter())
     }
 
+    /// What is remembered of producers; `None` if they or the settings never were out of the
+    /// ordinary.
+    pub(crate) fn producers(&self) -> Option<&Producers> {
+        self.extra.as_ref()?.producers.as_deref()
+    }
+
+    fn producers_mut(&mut self) -> &mut Producers {
+        self.extra_mut().producers.get_or_insert_default()
+    }
+
     /// Whether an entry that was delivered is still there for sure, without a look at the log.
     pub(crate) fn surely_has(&self, delivered: EntryId) -> bool {
         self.index.len() > 0 && delivered >= self.index.first_id() && delivered > self.tombstone()
@@ -127,14 +139,16 @@ impl Stream {
         (max_deleted, tombstone): (EntryId, EntryId),
         expiry_ms: Option<u64>,
         groups: Names<Group>,
+        producers: Option<Box<Producers>>,
     ) {
         let is_plain = max_deleted == EntryId::MIN && tombstone == EntryId::MIN;
-        if !is_plain || expiry_ms.is_some() || groups.len() > 0 {
+        if !is_plain || expiry_ms.is_some() || groups.len() > 0 || producers.is_some() {
             self.extra = Some(Box::new(Extra {
                 max_deleted,
                 tombstone,
                 expiry_ms,
                 groups,
+                producers,
             }));
         }
     }
@@ -227,8 +241,39 @@ impl Stream {
                     .ok_or("a record names a group that does not exist")?
                     .apply(change)?;
             }
+            StreamChange::ProducersSet { .. }
+            | StreamChange::Remembered { .. }
+            | StreamChange::Repeated
+            | StreamChange::Forgotten { .. } => self.apply_to_producers(change),
         }
         Ok(())
+    }
+
+    fn apply_to_producers(&mut self, change: &StreamChange<'_>) {
+        match *change {
+            StreamChange::ProducersSet {
+                seconds,
+                count_max,
+                added,
+                repeated,
+            } => {
+                let producers = self.producers_mut();
+                *producers = Producers::new(Settings { seconds, count_max });
+                (producers.added, producers.repeated) = (added, repeated);
+            }
+            StreamChange::Remembered {
+                producer,
+                iid,
+                id,
+                kept,
+            } => self.producers_mut().remember(producer, iid, id, kept),
+            StreamChange::Repeated => {
+                let repeated = &mut self.producers_mut().repeated;
+                *repeated = repeated.saturating_add(1);
+            }
+            StreamChange::Forgotten { until_ms } => self.producers_mut().forget(until_ms),
+            _ => unreachable!("only what happened to producers comes here"),
+        }
     }
 
     fn add_entry(&mut self, id: EntryId, starts_node: bool, lsn: Lsn) -> Result<(), Contradiction> {
@@ -283,6 +328,7 @@ impl Stream {
         let groups = self
             .groups()
             .map(|(_, name, group)| name.len() + group.memory());
-        size_of::<Self>() + self.key.len() + self.index.memory() + groups.sum::<usize>()
+        let producers = self.producers().map_or(0, Producers::memory);
+        size_of::<Self>() + self.key.len() + self.index.memory() + groups.sum::<usize>() + producers
     }
 }

@@ -32,6 +32,8 @@ use crate::saver::Saver;
 const TICK: Duration = Duration::from_millis(100);
 /// Keys removed in one tick because they expired.
 const EXPIRED_IN_A_TICK_MAX: usize = 1000;
+/// Streams that are asked in a tick what they may forget of their producers.
+const FORGETTING_IN_A_TICK_MAX: usize = 1000;
 /// How often the end looks whether it may go on.
 const WAIT_STEP: Duration = Duration::from_millis(2);
 /// How long accepting rests when the process is out of file descriptors.
@@ -123,7 +125,10 @@ pub async fn run(
 
 impl Server {
     fn new(engine: Engine, config: Config, port: u16) -> Self {
-        let started_ms = engine.lock().now_ms();
+        let mut batch = engine.lock();
+        let started_ms = batch.now_ms();
+        batch.set_producer_defaults(config.producer_settings());
+        drop(batch);
         Self {
             engine,
             hub: Mutex::new(Hub::new(config)),
@@ -243,6 +248,9 @@ fn expire(server: &Arc<Server>) -> u64 {
     if let Err(error) = turn.batch().expire_due(EXPIRED_IN_A_TICK_MAX) {
         // A full or poisoned log: the keys stay expired, and are removed when there is room.
         log::warning(format_args!("expired keys could not be removed: {error}"));
+    }
+    if let Err(error) = turn.batch().forget_due(FORGETTING_IN_A_TICK_MAX) {
+        log::warning(format_args!("old messages could not be forgotten: {error}"));
     }
     turn.finish_command();
     turn.serve_waiters();

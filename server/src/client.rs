@@ -100,6 +100,8 @@ pub(crate) struct Client {
     pub(crate) denies_blocking: bool,
     /// The command that waits, if one does.
     pub(crate) blocked: Option<Blocked>,
+    /// What its replies so far depended on: what it wrote and what it saw.
+    pub(crate) depends: Lsn,
     /// Replies that are written are followed by the end of the connection (QUIT, errors).
     pub(crate) closes_after_reply: bool,
     /// CLIENT KILL: the connection ends now.
@@ -145,6 +147,7 @@ impl Client {
             no_touch: false,
             denies_blocking: false,
             blocked: None,
+            depends: Lsn::ZERO,
             closes_after_reply: false,
             is_killed: false,
             query_buffer_len: 0,

@@ -201,7 +201,7 @@ fn wrong(place: &str, directive: &[u8], complaint: &str) -> ConfigError {
 #[must_use]
 pub fn version() -> String {
     format!(
-        "alluvium {} (replies as Redis 7.2)",
+        "alluvium {} (replies as Redis 8.10)",
         env!("CARGO_PKG_VERSION")
     )
 }

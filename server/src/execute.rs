@@ -214,6 +214,8 @@ impl<'s> Turn<'s> {
         let flow = invoke(&mut ctx, args);
         let lsn = self.finish_command();
         self.depends = self.depends.max(lsn);
+        let client = self.hub.clients.at_mut(slot);
+        client.depends = client.depends.max(lsn);
         let stop = match flow {
             Flow::Done => None,
             Flow::Block(block) => Some(self.block(command, slot, block, now_ms)),
@@ -315,6 +317,7 @@ impl<'s> Turn<'s> {
             }
             reply.end_command(mark);
             client.outbox.depends = client.outbox.depends.max(lsn);
+            client.depends = client.depends.max(lsn);
             client.signal.wake();
         }
         reply.append(&mut client.outbox.reply);

@@ -156,7 +156,8 @@ impl Reply {
                 }
                 out.extend_from_slice(&self.bytes[at.bytes..deferred.at]);
                 at.bytes = deferred.at;
-                if let Content::Entries(entries) | Content::Claimed(entries, _) = &deferred.content {
+                if let Content::Entries(entries) | Content::Claimed(entries, _) = &deferred.content
+                {
                     encode::header(out, b'*', entries.len());
                 }
             }

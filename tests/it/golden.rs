@@ -1,6 +1,7 @@
 //! Plays the transcripts in `tests/golden` against the broker: every reply must be the same bytes,
 //! in RESP2 and in RESP3. `tests/golden/record.py` says what a transcript is and recorded most of
-//! them from a real server; `ours.txt` holds what only this broker answers.
+//! them from a real server; `ours*.txt` hold what only this broker answers, or what no server that
+//! can be had knows yet: those are written from the documentation.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -17,8 +17,9 @@ use crate::error::{Error, Result};
 use crate::format::entry;
 use crate::format::record::{self, GroupChange, Record, StreamChange};
 use crate::id::EntryId;
-use crate::limits::{FRAME_PAYLOAD_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
+use crate::limits::{FRAME_PAYLOAD_MAX, IID_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
 use crate::log::Growth;
+use crate::producers::Settings;
 
 /// All of a stream but its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,32 @@ pub struct StreamParts {
     pub expiry_ms: Option<u64>,
     /// The groups, ordered by name.
     pub groups: Vec<GroupParts>,
+    /// What is remembered of producers; `None` if that is nothing out of the ordinary.
+    pub producers: Option<ProducersParts>,
+}
+
+/// What a stream remembers of its producers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducersParts {
+    /// How much it remembers.
+    pub settings: Settings,
+    /// Messages that were ever remembered.
+    pub added: u64,
+    /// Messages that were sent again.
+    pub repeated: u64,
+    /// Messages of one producer after the other, the oldest first.
+    pub sent: Vec<SentParts>,
+}
+
+/// A message that is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentParts {
+    /// Who sent it.
+    pub producer: Vec<u8>,
+    /// What it was sent as.
+    pub iid: Vec<u8>,
+    /// The entry that came of it.
+    pub id: EntryId,
 }
 
 /// All of a group.
@@ -234,6 +261,10 @@ impl Batch<'_> {
         if expiry_ms.is_some() {
             self.build(slot, StreamChange::ExpirySet { expiry_ms });
         }
+        let producers = parts.producers.iter();
+        for change in producers.flat_map(producers_changes) {
+            self.build(slot, change);
+        }
         for (group, parts) in (0..).zip(&parts.groups) {
             self.build(slot, group_created(group, parts));
             self.build_group((slot, group), parts);
@@ -263,10 +294,8 @@ impl Batch<'_> {
         }
         for given_back in parts.given_back.chunks(RECORD_IDS_MAX) {
             let given_back = given_back.iter();
-            let entries = given_back.map(|&(id, delivery_count)| record::GivenBack {
-                id,
-                delivery_count,
-            });
+            let entries =
+                given_back.map(|&(id, delivery_count)| record::GivenBack { id, delivery_count });
             let entries = entries.collect::<Vec<_>>().into();
             self.commit_to_group(found, GroupChange::GivenBack { entries });
         }
@@ -291,6 +320,24 @@ fn claims(pending: &[PendingParts]) -> impl Iterator<Item = &[PendingParts]> {
     pending
         .chunk_by(|a, b| a.consumer == b.consumer)
         .flat_map(|run| run.chunks(RECORD_IDS_MAX))
+}
+
+/// The records of what is remembered of producers.
+fn producers_changes(parts: &ProducersParts) -> impl Iterator<Item = StreamChange<'_>> {
+    let set = StreamChange::ProducersSet {
+        seconds: parts.settings.seconds,
+        count_max: parts.settings.count_max,
+        // Each message that is remembered counts.
+        added: parts.added.saturating_sub(parts.sent.len() as u64),
+        repeated: parts.repeated,
+    };
+    let remembered = parts.sent.iter().map(|sent| StreamChange::Remembered {
+        producer: &sent.producer,
+        iid: &sent.iid,
+        id: sent.id,
+        kept: u32::MAX,
+    });
+    std::iter::once(set).chain(remembered)
 }
 
 fn group_created(group: u32, parts: &GroupParts) -> StreamChange<'_> {
@@ -324,6 +371,12 @@ pub(super) fn parts_len(parts: &StreamParts) -> Result<usize> {
     ensure(names.is_sorted_by(|a, b| a < b), "two groups of one name")?;
     let counters = 3 * record_len(StreamChange::ExpirySet { expiry_ms: None });
     let mut len = counters;
+    for sent in parts.producers.iter().flat_map(|parts| &parts.sent) {
+        check_len("producer name", &sent.producer, IID_LEN_MAX)?;
+        check_len("idempotent ID", &sent.iid, IID_LEN_MAX)?;
+    }
+    let producers = parts.producers.iter().flat_map(producers_changes);
+    len += producers.map(record_len).sum::<usize>();
     for group in &parts.groups {
         check_len("group name", &group.name, NAME_LEN_MAX)?;
         len += record_len(group_created(0, group)) + group_len(group)?;

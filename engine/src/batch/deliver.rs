@@ -1,4 +1,4 @@
-//! Handing out entries: new ones, idle ones that are claimed on the way, and a consumer's own again.
+//! Handing out entries: new ones, idle ones that are claimed on the way, a consumer's own again.
 
 use std::ops::ControlFlow;
 
@@ -154,8 +154,8 @@ impl Batch<'_> {
         })
     }
 
-    /// When the first pending entry of a group that is not idle for so long will be; `None` if there
-    /// is none.
+    /// When the first pending entry of a group that is not idle for so long will be; `None` if
+    /// there is none.
     pub fn next_idle_at_ms(
         &mut self,
         db: u8,

@@ -3,13 +3,16 @@
 //! The entries come as a plan, so that their bytes are read without the lock; everything else is
 //! small and copied.
 
-use super::build::{ConsumerParts, GroupParts, PendingParts, StreamParts};
+use super::build::{
+    ConsumerParts, GroupParts, PendingParts, ProducersParts, SentParts, StreamParts,
+};
 use super::{Batch, Cursor};
 use crate::entries::Entries;
 use crate::error::Result;
-use crate::group::{Consumer, Group};
+use crate::group::{Consumer, Group, Pending};
 use crate::id::EntryId;
 use crate::index::{NodeSize, Position};
+use crate::producers::Producers;
 use crate::stream::Stream;
 
 /// A stream as it is at one moment.
@@ -54,6 +57,21 @@ pub(super) fn parts_of(stream: &Stream) -> StreamParts {
         deleted_up_to: stream.tombstone(),
         expiry_ms: stream.expiry_ms(),
         groups: stream.groups().map(group).collect(),
+        producers: stream.producers().map(producers_parts),
+    }
+}
+
+fn producers_parts(producers: &Producers) -> ProducersParts {
+    let sent = producers.iter().map(|(producer, iid, id)| SentParts {
+        producer: producer.to_vec(),
+        iid: iid.to_vec(),
+        id,
+    });
+    ProducersParts {
+        settings: producers.settings,
+        added: producers.added,
+        repeated: producers.repeated,
+        sent: sent.collect(),
     }
 }
 
@@ -72,7 +90,7 @@ fn group_parts(name: &[u8], group: &Group) -> GroupParts {
         seen_ms: consumer.seen_ms,
         active_ms: consumer.active_ms,
     };
-    let (given_back, held): (Vec<_>, Vec<_>) = group
+    let (given_back, held): (Vec<&Pending>, Vec<&Pending>) = group
         .pending
         .oldest_first()
         .partition(|held| held.is_given_back());
@@ -91,6 +109,8 @@ fn group_parts(name: &[u8], group: &Group) -> GroupParts {
         },
         consumers: group.consumers.iter().map(consumer).collect(),
         pending: pending.collect(),
-        given_back: given_back.map(|held| (held.id, held.delivery_count)).collect(),
+        given_back: given_back
+            .map(|held| (held.id, held.delivery_count))
+            .collect(),
     }
 }

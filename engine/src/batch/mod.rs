@@ -13,13 +13,15 @@ mod give_back;
 mod groups;
 mod info;
 mod keys;
+mod once;
 mod progress;
 mod references;
 mod streams;
 mod trim;
 
 pub use build::{
-    ConsumerParts, EntrySource, GroupParts, NewStream, PendingParts, Piece, StreamParts,
+    ConsumerParts, EntrySource, GroupParts, NewStream, PendingParts, Piece, ProducersParts,
+    SentParts, StreamParts,
 };
 pub use claims::{AutoClaim, AutoClaimed, Claim, Claimed};
 pub use deliver::{Deliver, Delivery, Fits, History, Overdue};
@@ -30,7 +32,8 @@ pub use info::{
     ConsumerFull, ConsumerInfo, GroupFull, GroupInfo, PendingFilter, PendingInfo, PendingSummary,
     StreamFull,
 };
-pub use references::{Deletion, RefPolicy};
+pub use once::{Added, Message, ProducersInfo, Remembering};
+pub use references::{Delete, Deletion, RefPolicy};
 pub use streams::{Counters, NewId, Range, StreamInfo, Trim, TrimStrategy};
 
 use crate::engine::Core;
@@ -116,6 +119,12 @@ impl Batch<'_> {
         } else {
             seen
         }
+    }
+
+    /// Whether the command, or the transaction so far, has logged what its reply depends on.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        self.has_written
     }
 
     /// The keys that were found expired, and removed, since this was last asked; database and key.

@@ -27,6 +27,15 @@ pub enum RefPolicy {
     Acked,
 }
 
+/// Which entries to delete, and what groups that refer to them mean to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delete<'a> {
+    /// The entries.
+    pub ids: &'a [EntryId],
+    /// What their groups mean to it.
+    pub references: RefPolicy,
+}
+
 /// What became of an entry that was to be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
@@ -58,22 +67,16 @@ impl Batch<'_> {
     /// # Errors
     ///
     /// [`NoSuchKey`](crate::Error::NoSuchKey), [`TooLarge`](crate::Error::TooLarge).
-    pub fn delete_with(
-        &mut self,
-        db: u8,
-        key: &[u8],
-        ids: &[EntryId],
-        policy: RefPolicy,
-    ) -> Result<Vec<Deletion>> {
+    pub fn delete_with(&mut self, db: u8, key: &[u8], delete: Delete<'_>) -> Result<Vec<Deletion>> {
         let slot = self.find_used(db, key).ok_or(Error::NoSuchKey)?;
         let mut removal = Removal::default();
-        let outcomes = self.decide_all(slot, None, ids, policy, &mut removal)?;
-        self.remove_decided(slot, removal, true)?;
+        let outcomes = self.decide_all(slot, None, delete, &mut removal)?;
+        self.remove_decided(slot, &removal, true)?;
         Ok(outcomes)
     }
 
-    /// Acknowledges the entries with these IDs in a group and deletes them as the policy says; tells
-    /// what became of each.
+    /// Acknowledges the entries with these IDs in a group and deletes them as the policy says;
+    /// tells what became of each.
     ///
     /// # Errors
     ///
@@ -84,13 +87,12 @@ impl Batch<'_> {
         db: u8,
         key: &[u8],
         group: &[u8],
-        ids: &[EntryId],
-        policy: RefPolicy,
+        delete: Delete<'_>,
     ) -> Result<Vec<Deletion>> {
         let (slot, group) = self.find_group(db, key, group)?;
         let mut removal = Removal::default();
-        let outcomes = self.decide_all(slot, Some(group), ids, policy, &mut removal)?;
-        self.remove_decided(slot, removal, true)?;
+        let outcomes = self.decide_all(slot, Some(group), delete, &mut removal)?;
+        self.remove_decided(slot, &removal, true)?;
         Ok(outcomes)
     }
 
@@ -100,8 +102,7 @@ impl Batch<'_> {
         &self,
         slot: u32,
         acked_in: Option<u32>,
-        ids: &[EntryId],
-        policy: RefPolicy,
+        Delete { ids, references }: Delete<'_>,
         removal: &mut Removal,
     ) -> Result<Vec<Deletion>> {
         let mut outcomes = vec![Deletion::NotFound; ids.len()];
@@ -114,7 +115,7 @@ impl Batch<'_> {
                     (Deletion::Referenced, None) => Deletion::Referenced,
                     _ => Deletion::NotFound,
                 },
-                _ => self.decide(slot, acked_in, ids[at], policy, removal)?,
+                _ => self.decide(slot, acked_in, (ids[at], references), removal)?,
             };
             before = Some((ids[at], outcomes[at]));
         }
@@ -126,8 +127,7 @@ impl Batch<'_> {
         &self,
         slot: u32,
         acked_in: Option<u32>,
-        id: EntryId,
-        policy: RefPolicy,
+        (id, references): (EntryId, RefPolicy),
         removal: &mut Removal,
     ) -> Result<Deletion> {
         let stream = self.stream_in(slot);
@@ -135,10 +135,14 @@ impl Batch<'_> {
             return Ok(Deletion::NotFound);
         }
         for (group, _, held) in stream.groups() {
-            let goes = policy == RefPolicy::Drop || acked_in == Some(group);
+            let goes = references == RefPolicy::Drop || acked_in == Some(group);
             if goes && held.pending.find(id).is_some() {
                 removal.drop_pending(group, id);
             }
+        }
+        // A group refers to what it has not delivered, be it there or not.
+        if references == RefPolicy::Acked && refers(stream, id, acked_in) {
+            return Ok(Deletion::Referenced);
         }
         let Some(position) = stream.index.find(id, &self.guard.log)? else {
             // What was acknowledged, and is gone already, is what was wanted.
@@ -149,9 +153,6 @@ impl Batch<'_> {
                 Deletion::NotFound
             });
         };
-        if policy == RefPolicy::Acked && refers(stream, id, acked_in) {
-            return Ok(Deletion::Referenced);
-        }
         removal.entries.push((id, position));
         Ok(Deletion::Deleted)
     }
@@ -160,7 +161,7 @@ impl Batch<'_> {
     pub(super) fn remove_decided(
         &mut self,
         slot: u32,
-        removal: Removal,
+        removal: &Removal,
         counts: bool,
     ) -> Result<()> {
         let dropped = removal.dropped.iter().map(|(_, ids)| ids.len());
@@ -251,14 +252,12 @@ impl Batch<'_> {
 
 impl Removal {
     fn drop_pending(&mut self, group: u32, id: EntryId) {
-        let list = match self.dropped.iter().position(|&(number, _)| number == group) {
-            Some(at) => &mut self.dropped[at].1,
-            None => {
-                self.dropped.push((group, Vec::new()));
-                &mut self.dropped.last_mut().expect("it was just pushed").1
-            }
-        };
-        list.push(id);
+        let at = self.dropped.iter().position(|&(number, _)| number == group);
+        let at = at.unwrap_or_else(|| {
+            self.dropped.push((group, Vec::new()));
+            self.dropped.len() - 1
+        });
+        self.dropped[at].1.push(id);
     }
 }
 

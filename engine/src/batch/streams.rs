@@ -6,7 +6,7 @@ use crate::engine::Core;
 use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::format::entry::{self, NewEntry};
-use crate::format::record::{Record, StreamChange};
+use crate::format::record::{Record, StreamChange, lists_len_max};
 use crate::id::EntryId;
 use crate::index::{Index, Position};
 use crate::limits::{ENTRY_LEN_MAX, FRAME_PAYLOAD_MAX, KEY_LEN_MAX, NODE_ENTRIES_MAX};
@@ -100,8 +100,8 @@ impl Batch<'_> {
     pub fn create_stream(&mut self, db: u8, key: &[u8]) -> Result<()> {
         if self.find(db, key).is_none() {
             let created = self.new_stream(db, key)?;
-            self.admit(created.len_max(), Growth::Grows)?;
-            self.commit(&created);
+            self.admit(made_len_max(&created), Growth::Grows)?;
+            self.commit_made(&created);
             self.find_used(db, key);
             self.count(1);
         }
@@ -132,8 +132,8 @@ impl Batch<'_> {
             slot
         } else {
             let created = self.new_stream(db, key)?;
-            self.admit(record_len + created.len_max(), Growth::Grows)?;
-            self.commit(&created);
+            self.admit(record_len + made_len_max(&created), Growth::Grows)?;
+            self.commit_made(&created);
             self.find_used(db, key).expect("it was made just now")
         };
         let addition = Addition {
@@ -165,7 +165,7 @@ impl Batch<'_> {
             let first = index.id(index.advance(Position::START, removed), log)?;
             removal.dropped = self.pending_below(slot, first)?;
         }
-        self.remove_decided(slot, removal, false)?;
+        self.remove_decided(slot, &removal, false)?;
         Ok(removed)
     }
 
@@ -184,7 +184,7 @@ impl Batch<'_> {
         removal.entries.sort_unstable();
         removal.entries.dedup();
         let count = removal.entries.len() as u64;
-        self.remove_decided(slot, removal, true)?;
+        self.remove_decided(slot, &removal, true)?;
         Ok(count)
     }
 
@@ -290,6 +290,14 @@ impl Batch<'_> {
         })
     }
 
+    /// Logs that a stream is made, with what it remembers of producers; it was admitted.
+    fn commit_made(&mut self, created: &Record<'_>) {
+        self.commit(created);
+        if let Record::Stream { stream, .. } = *created {
+            self.commit_producer_defaults(stream);
+        }
+    }
+
     /// Logs and applies an entry that was admitted; `put` encodes at most `len_max` bytes.
     pub(super) fn append_entry(
         &mut self,
@@ -331,6 +339,11 @@ impl Batch<'_> {
             .expect("a record of our own making fits the state");
         self.has_written = true;
     }
+}
+
+/// The most bytes of the records that make a stream.
+fn made_len_max(created: &Record<'_>) -> usize {
+    created.len_max() + lists_len_max(1)
 }
 
 /// An entry that is about to be added.

@@ -541,6 +541,7 @@ fn what_is_removed_is_given_back_in_the_background() {
         strategy: TrimStrategy::MaxLen(50),
         approximate: false,
         limit: None,
+        references: crate::RefPolicy::Keep,
     };
     assert_eq!(batch.trim(0, KEY, trim).unwrap(), 149);
     batch.flush(None).unwrap();

@@ -143,10 +143,11 @@ fn commit_once(shared: &Shared, synced: &mut Duration) -> Result<Option<Duration
         return shared.commit_all().map(|()| None);
     }
     let now = shared.parts.clock.monotonic();
-    if now.saturating_sub(*synced) >= SYNC_INTERVAL {
+    let is_wanted = progress.take_wanted_sync();
+    if is_wanted || now.saturating_sub(*synced) >= SYNC_INTERVAL {
         *synced = now;
         shared.write()?;
-        if policy == SyncPolicy::EverySecond {
+        if is_wanted || policy == SyncPolicy::EverySecond {
             shared.parts.commit.sync()?;
         }
     }

@@ -26,7 +26,7 @@ use super::ids::{IdReader, IdWriter};
 use super::varint;
 use crate::Lsn;
 use crate::id::EntryId;
-use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
+use crate::limits::{IID_LEN_MAX, KEY_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
 
 /// One mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,24 @@ pub(crate) enum StreamChange<'a> {
     GroupRemoved { group: u32 },
     /// Something happened to a group.
     Group { group: u32, change: GroupChange<'a> },
+    /// How much is remembered of producers was set, and what was remembered is forgotten.
+    ProducersSet {
+        seconds: u32,
+        count_max: u32,
+        added: u64,
+        repeated: u64,
+    },
+    /// An entry came of a producer's message, of which `kept` are remembered now.
+    Remembered {
+        producer: &'a [u8],
+        iid: &'a [u8],
+        id: EntryId,
+        kept: u32,
+    },
+    /// A message that is remembered was sent again.
+    Repeated,
+    /// Messages whose entries are not younger were forgotten.
+    Forgotten { until_ms: u64 },
 }
 
 const DATABASES_SWAPPED: u8 = 2;
@@ -97,9 +115,16 @@ const COUNTERS_SET: u8 = 10;
 const GROUP_CREATED: u8 = 11;
 const GROUP_REMOVED: u8 = 12;
 const ENTRIES_MISSING: u8 = 21;
-/// The highest kind that there is.
+const PRODUCERS_SET: u8 = 23;
+const REMEMBERED: u8 = 24;
+const REPEATED: u8 = 25;
+const FORGOTTEN: u8 = 26;
+/// All kinds that there are.
 #[cfg(test)]
-pub(crate) const KIND_MAX: u8 = ENTRIES_MISSING;
+pub(crate) fn kinds() -> Vec<u8> {
+    (entry::KIND..=FORGOTTEN).collect()
+}
+
 /// The most bytes that a record takes beside its name and lists.
 const FIXED_LEN_MAX: usize = 1 + 10 * varint::VARINT_LEN_MAX;
 
@@ -119,6 +144,7 @@ impl Record<'_> {
             StreamChange::EntriesDeleted { entries, .. } => entries.len() * LISTED_LEN_MAX,
             StreamChange::GroupCreated { name, .. } => name.len(),
             StreamChange::Group { change, .. } => change.variable_len_max(),
+            StreamChange::Remembered { producer, iid, .. } => producer.len() + iid.len(),
             _ => 0,
         };
         FIXED_LEN_MAX + variable
@@ -189,6 +215,10 @@ impl StreamChange<'_> {
             Self::GroupCreated { .. } => GROUP_CREATED,
             Self::GroupRemoved { .. } => GROUP_REMOVED,
             Self::Group { change, .. } => change.kind(),
+            Self::ProducersSet { .. } => PRODUCERS_SET,
+            Self::Remembered { .. } => REMEMBERED,
+            Self::Repeated => REPEATED,
+            Self::Forgotten { .. } => FORGOTTEN,
         }
     }
 
@@ -196,7 +226,7 @@ impl StreamChange<'_> {
         out.push(self.kind());
         varint::put(out, stream);
         match self {
-            Self::Removed => {}
+            Self::Removed | Self::Repeated => {}
             Self::EntryAdded { .. } => unreachable!("entries are encoded with their fields"),
             Self::Created { db, key } | Self::Moved { db, key } => {
                 out.push(*db);
@@ -245,6 +275,37 @@ impl StreamChange<'_> {
                 varint::put(out, u64::from(*group));
                 change.put(out);
             }
+            Self::ProducersSet { .. } | Self::Remembered { .. } => self.put_producers(out),
+            Self::Forgotten { until_ms } => varint::put(out, *until_ms),
+        }
+    }
+
+    /// What is remembered of producers.
+    fn put_producers(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::ProducersSet {
+                seconds,
+                count_max,
+                added,
+                repeated,
+            } => {
+                varint::put(out, u64::from(*seconds));
+                varint::put(out, u64::from(*count_max));
+                varint::put(out, *added);
+                varint::put(out, *repeated);
+            }
+            Self::Remembered {
+                producer,
+                iid,
+                id,
+                kept,
+            } => {
+                put_bytes(out, producer);
+                put_bytes(out, iid);
+                put_id(out, *id);
+                varint::put(out, u64::from(*kept));
+            }
+            _ => unreachable!("only what is remembered comes here"),
         }
     }
 }
@@ -290,6 +351,22 @@ impl<'a> StreamChange<'a> {
             },
             GROUP_REMOVED => Self::GroupRemoved {
                 group: take_u32(input)?,
+            },
+            PRODUCERS_SET => Self::ProducersSet {
+                seconds: take_u32(input)?,
+                count_max: take_u32(input)?,
+                added: varint::take(input)?,
+                repeated: varint::take(input)?,
+            },
+            REMEMBERED => Self::Remembered {
+                producer: take_name(input, IID_LEN_MAX)?,
+                iid: take_name(input, IID_LEN_MAX)?,
+                id: take_id(input)?,
+                kept: take_u32(input)?,
+            },
+            REPEATED => Self::Repeated,
+            FORGOTTEN => Self::Forgotten {
+                until_ms: varint::take(input)?,
             },
             _ => {
                 let group = take_u32(input)?;
@@ -423,6 +500,20 @@ mod tests {
                 entries_read: None,
             },
             StreamChange::GroupRemoved { group: 1 },
+            StreamChange::ProducersSet {
+                seconds: 100,
+                count_max: u32::MAX,
+                added: u64::MAX,
+                repeated: 0,
+            },
+            StreamChange::Remembered {
+                producer: b"p",
+                iid: b"order 7",
+                id,
+                kept: 3,
+            },
+            StreamChange::Repeated,
+            StreamChange::Forgotten { until_ms: id.ms },
         ];
         changes.extend(group.map(|change| StreamChange::Group { group: 3, change }));
         let mut records: Vec<_> = changes

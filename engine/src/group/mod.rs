@@ -1,8 +1,8 @@
 //! A consumer group: a cursor into the stream, consumers, and what they have not acknowledged yet.
 //!
 //! [`Group::apply`] is the only place where a group changes. It holds that every pending entry is
-//! in the group's order by ID, in the list by time, and in the array of exactly one consumer, unless
-//! it was given back: then it is pending for nobody.
+//! in the group's order by ID, in the list by time, and in the array of exactly one consumer,
+//! unless it was given back: then it is pending for nobody.
 
 mod consumer;
 mod pending;

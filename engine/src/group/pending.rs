@@ -159,7 +159,11 @@ impl PendingList {
 
     /// Adds an entry of a checkpoint, which lists them by ID; false if its ID is not above all
     /// others. [`PendingList::order_by_time`] follows when all are there.
-    pub(crate) fn restore(&mut self, entry: NewPending, consumer: Option<&mut SortedSlots>) -> bool {
+    pub(crate) fn restore(
+        &mut self,
+        entry: NewPending,
+        consumer: Option<&mut SortedSlots>,
+    ) -> bool {
         if !self.is_above_all(entry.id) {
             return false;
         }

@@ -9,7 +9,7 @@
 //! somebody is bound to call one of the `publish` functions or [`Progress::poison`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
@@ -26,6 +26,8 @@ pub(crate) struct Progress {
     durable: AtomicU64,
     settled: AtomicU64,
     policy: AtomicU8,
+    /// Somebody waits for the disk whatever the policy.
+    wants_sync: AtomicBool,
     poisoned: AtomicBool,
     /// What failed first, in words for whoever runs the engine.
     cause: Mutex<Option<String>>,
@@ -130,8 +132,20 @@ impl Progress {
 
     /// Frames up to here are on the disk.
     pub(crate) fn publish_durable(&self, lsn: Lsn) {
-        self.durable.fetch_max(lsn.0, Ordering::SeqCst);
+        if self.durable.fetch_max(lsn.0, Ordering::SeqCst) < lsn.0 {
+            self.wake_waiters();
+        }
         self.settle(lsn);
+    }
+
+    /// Asks for a sync although the policy does not.
+    pub(crate) fn want_sync(&self) {
+        self.wants_sync.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a sync was asked for; whoever learns of it owes it.
+    pub(crate) fn take_wanted_sync(&self) -> bool {
+        self.wants_sync.swap(false, Ordering::SeqCst)
     }
 
     fn settle(&self, lsn: Lsn) {
@@ -156,13 +170,17 @@ impl Progress {
         *self.listener.lock() = listener;
     }
 
-    fn notify(&self) {
-        // Pairs with the counter in `wait`: either the waiter sees the new position, or it has
-        // counted itself and is woken. Taking the lock keeps it from falling asleep in between.
+    fn wake_waiters(&self) {
+        // Pairs with the counter in `wait_until`: either the waiter sees the new position, or it
+        // has counted itself and is woken. Taking the lock keeps it from falling asleep in between.
         if self.waiters.load(Ordering::SeqCst) > 0 {
             drop(self.lock.lock());
             self.moved.notify_all();
         }
+    }
+
+    fn notify(&self) {
+        self.wake_waiters();
         let listener = self.listener.lock().clone();
         if let Some(listener) = listener {
             listener();
@@ -171,16 +189,40 @@ impl Progress {
 
     /// Waits until `lsn` is settled.
     pub(crate) fn wait(&self, lsn: Lsn) -> Result<()> {
+        self.wait_until(lsn, &self.settled, None).map(drop)
+    }
+
+    /// Waits until `lsn` is durable; false if that took too long.
+    pub(crate) fn wait_durable(&self, lsn: Lsn, deadline: Option<Instant>) -> Result<bool> {
+        self.wait_until(lsn, &self.durable, deadline)
+    }
+
+    fn wait_until(
+        &self,
+        lsn: Lsn,
+        position: &AtomicU64,
+        deadline: Option<Instant>,
+    ) -> Result<bool> {
         let mut guard = self.lock.lock();
         self.waiters.fetch_add(1, Ordering::SeqCst);
+        let mut is_over = false;
         let outcome = loop {
-            if self.settled.load(Ordering::SeqCst) >= lsn.0 {
-                break Ok(());
+            if position.load(Ordering::SeqCst) >= lsn.0 {
+                break Ok(true);
             }
             if self.poisoned.load(Ordering::SeqCst) {
                 break Err(Error::Poisoned);
             }
-            self.moved.wait(&mut guard);
+            if is_over {
+                break Ok(false);
+            }
+            match deadline {
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    is_over = self.moved.wait_for(&mut guard, left).timed_out();
+                }
+                None => self.moved.wait(&mut guard),
+            }
         };
         self.waiters.fetch_sub(1, Ordering::SeqCst);
         outcome
@@ -229,5 +271,31 @@ impl Drop for Leader<'_> {
         if !self.succeeded {
             self.progress.poison();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_for_the_disk_ends_with_it_with_its_time_or_with_the_log() {
+        let progress = Progress::new(Lsn::ZERO, SyncPolicy::Never);
+        let soon = || Some(Instant::now() + Duration::from_millis(5));
+        progress.publish_written(Lsn(8));
+        assert_eq!(progress.settled(), Lsn(8));
+        assert!(!progress.wait_durable(Lsn(8), soon()).unwrap());
+        let waited = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| progress.wait_durable(Lsn(8), None));
+            while progress.waiters.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            progress.publish_durable(Lsn(8));
+            waiting.join().unwrap()
+        });
+        assert!(waited.unwrap());
+        progress.poison();
+        assert!(progress.wait_durable(Lsn(8), None).unwrap());
+        assert!(progress.wait_durable(Lsn(9), None).is_err());
     }
 }

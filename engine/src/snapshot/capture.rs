@@ -145,7 +145,11 @@ impl Capture {
             | StreamChange::Removed
             | StreamChange::Moved { .. }
             | StreamChange::GroupCreated { .. }
-            | StreamChange::GroupRemoved { .. } => {}
+            | StreamChange::GroupRemoved { .. }
+            | StreamChange::ProducersSet { .. }
+            | StreamChange::Remembered { .. }
+            | StreamChange::Repeated
+            | StreamChange::Forgotten { .. } => {}
         }
     }
 

@@ -11,6 +11,7 @@ use crate::id::EntryId;
 use crate::index::{Index, Node, Run, RunParts, Runs, Tail};
 use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX};
 use crate::names::Names;
+use crate::producers::{Producers, Settings};
 use crate::sorted::SortedSet;
 use crate::stream::Stream;
 
@@ -31,6 +32,24 @@ pub(crate) struct StreamImage {
     runs: Option<RunsImage>,
     pub(super) nodes: Vec<NodeImage>,
     pub(super) groups: Vec<GroupImage>,
+    producers: Option<ProducersImage>,
+}
+
+#[derive(Encode, Decode)]
+struct ProducersImage {
+    seconds: u32,
+    count_max: u32,
+    added: u64,
+    repeated: u64,
+    /// One producer after the other, the oldest message first.
+    sent: Vec<SentImage>,
+}
+
+#[derive(Encode, Decode)]
+struct SentImage {
+    producer: Vec<u8>,
+    iid: Vec<u8>,
+    id: IdImage,
 }
 
 #[derive(Encode, Decode)]
@@ -125,6 +144,7 @@ impl StreamImage {
             runs: stream.index.runs().map(RunsImage::of),
             nodes: Vec::new(),
             groups: Vec::new(),
+            producers: stream.producers().map(ProducersImage::of),
         }
     }
 
@@ -148,7 +168,8 @@ impl StreamImage {
         stream.modified = Lsn(self.covers);
         stream.used_s = self.used_s;
         let deleted = (id(self.max_deleted), id(self.tombstone));
-        stream.restore_extra(deleted, self.expiry_ms, groups);
+        let producers = self.producers.map(|image| Box::new(image.restore()));
+        stream.restore_extra(deleted, self.expiry_ms, groups, producers);
         Ok(Restoring {
             stream: Box::new(stream),
             runs,
@@ -208,6 +229,35 @@ impl Restoring {
             }
         }
         Ok(stream)
+    }
+}
+
+impl ProducersImage {
+    fn of(producers: &Producers) -> Self {
+        let sent = producers.iter().map(|(producer, iid, id)| SentImage {
+            producer: producer.to_vec(),
+            iid: iid.to_vec(),
+            id: image(id),
+        });
+        Self {
+            seconds: producers.settings.seconds,
+            count_max: producers.settings.count_max,
+            added: producers.added,
+            repeated: producers.repeated,
+            sent: sent.collect(),
+        }
+    }
+
+    fn restore(self) -> Producers {
+        let mut producers = Producers::new(Settings {
+            seconds: self.seconds,
+            count_max: self.count_max,
+        });
+        for sent in self.sent {
+            producers.remember(&sent.producer, &sent.iid, id(sent.id), u32::MAX);
+        }
+        (producers.added, producers.repeated) = (self.added, self.repeated);
+        producers
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::index::NodeSize;
 use crate::limits::NAME_LEN_MAX;
+use crate::{ProducerSettings, ProducersParts, SentParts};
 
 /// All of a stream, in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,6 +119,25 @@ fn sample() -> Whole {
         },
         consumers: vec![consumer(b"x"), consumer(b"y")],
         pending: vec![held(1, 1), held(2, 0), held(3, 1)],
+        given_back: vec![(id(8), 4), (id(7), u64::MAX)],
+    };
+    let sent = |producer: &[u8], iid: &[u8], ms| SentParts {
+        producer: producer.to_vec(),
+        iid: iid.to_vec(),
+        id: id(ms),
+    };
+    let producers = ProducersParts {
+        settings: ProducerSettings {
+            seconds: 7,
+            count_max: 3,
+        },
+        added: 5,
+        repeated: 2,
+        sent: vec![
+            sent(b"p", b"2", 7),
+            sent(b"p", b"1", 1),
+            sent(b"q", b"1", 8),
+        ],
     };
     let entry = |ms| (id(ms), Some(vec![b"f".to_vec(), vec![b'v'; 5]]));
     let size = |live, added| NodeSize { live, added };
@@ -129,6 +149,7 @@ fn sample() -> Whole {
             deleted_up_to: id(9),
             expiry_ms: Some(77),
             groups: vec![group(b"g"), group(b"h")],
+            producers: Some(producers),
         },
         entries: vec![entry(1), entry(2), entry(7), entry(8)],
         nodes: vec![size(1, 4), size(3, 3)],

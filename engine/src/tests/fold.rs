@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use super::ops::{self, GROUPS, KEYS, Op};
 use super::options;
 use crate::Loss;
-use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, GiveBack, History, Member, NewId};
+use crate::batch::{
+    AutoClaim, Batch, Claim, Cursor, Delete, Deliver, GiveBack, History, Member, NewId,
+};
 use crate::engine::{Core, Engine};
 use crate::format::record::Record;
 use crate::id::EntryId;
@@ -30,13 +32,28 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             key,
             ref ids,
             policy,
-        } => drop(batch.delete_with(0, KEYS[key], ids, policy)),
+        } => drop(batch.delete_with(
+            0,
+            KEYS[key],
+            Delete {
+                ids,
+                references: policy,
+            },
+        )),
         Op::AckAndDelete {
             key,
             group,
             ref ids,
             policy,
-        } => drop(batch.ack_and_delete(0, KEYS[key], GROUPS[group], ids, policy)),
+        } => drop(batch.ack_and_delete(
+            0,
+            KEYS[key],
+            GROUPS[group],
+            Delete {
+                ids,
+                references: policy,
+            },
+        )),
         Op::CreateGroup { key, group, cursor } => {
             let cursor = Cursor {
                 id: cursor,
@@ -141,6 +158,14 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             };
             drop(batch.auto_claim(0, KEYS[key], ops::member_of(group, consumer), claim));
         }
+        Op::AddOnce { key, message } => {
+            let message = ops::message_of(&message);
+            drop(batch.add_once(0, KEYS[key], message, &[b"field", b"value"]));
+        }
+        Op::SetProducers { key, settings } => {
+            drop(batch.set_producers(0, KEYS[key], settings));
+        }
+        Op::Forget => drop(batch.forget_due(8)),
         Op::Remove { key } => drop(batch.remove(0, KEYS[key])),
         Op::Rename { from, to } => drop(batch.rename(0, KEYS[from], 0, KEYS[to])),
         Op::Copy { from, to } => drop(batch.copy(0, KEYS[from], 0, KEYS[to])),
@@ -319,7 +344,8 @@ proptest! {
             }
             for (_, _, group) in stream.groups() {
                 let held = group.consumers.iter().map(|(_, _, held)| held.pending.len());
-                prop_assert_eq!(held.sum::<usize>(), group.pending.len());
+                let given_back = group.pending.given_back() as usize;
+                prop_assert_eq!(held.sum::<usize>() + given_back, group.pending.len());
             }
         }
     }

@@ -4,6 +4,7 @@ mod build;
 mod fold;
 mod model;
 mod ops;
+mod sent;
 mod sorting;
 
 use std::ops::ControlFlow;

@@ -11,10 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
+use super::sent::Sent;
 use super::{Seen, options, read, sort_all};
 use crate::batch::{
-    AutoClaim, Claim, Counters, Cursor, DELIVERY_COUNT_MAX, Deletion, Deliver, Fault, GiveBack,
-    History, NewId, Overdue, PendingFilter, Range, RefPolicy, StreamInfo, Trim, TrimStrategy,
+    Added, AutoClaim, Claim, Counters, Cursor, DELIVERY_COUNT_MAX, Delete, Deletion, Deliver,
+    Fault, GiveBack, History, NewId, Overdue, PendingFilter, Range, RefPolicy, StreamInfo, Trim,
+    TrimStrategy,
 };
 use crate::engine::Engine;
 use crate::error::Error;
@@ -31,6 +33,7 @@ struct Stream {
     max_deleted: EntryId,
     expiry: Option<u64>,
     groups: BTreeMap<&'static [u8], Group>,
+    sent: Sent,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -182,7 +185,14 @@ impl Pair {
                 ref ids,
                 policy,
             } => {
-                let deleted = self.batch().delete_with(0, KEYS[key], ids, policy);
+                let deleted = self.batch().delete_with(
+                    0,
+                    KEYS[key],
+                    Delete {
+                        ids,
+                        references: policy,
+                    },
+                );
                 let expected = self.stream(key).map(|it| it.delete_with(None, ids, policy));
                 assert_eq!(deleted.ok(), expected);
             }
@@ -193,7 +203,15 @@ impl Pair {
                 policy,
             } => {
                 let name = GROUPS[group];
-                let deleted = self.batch().ack_and_delete(0, KEYS[key], name, ids, policy);
+                let deleted = self.batch().ack_and_delete(
+                    0,
+                    KEYS[key],
+                    name,
+                    Delete {
+                        ids,
+                        references: policy,
+                    },
+                );
                 let stream = self.stream(key);
                 let expected = stream
                     .filter(|it| it.groups.contains_key(name))
@@ -279,6 +297,7 @@ impl Pair {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an operation")]
     fn run_on_members(&mut self, op: &Op) {
         match *op {
             Op::Deliver {
@@ -358,8 +377,22 @@ impl Pair {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an operation")]
     fn run_on_keys(&mut self, op: &Op) {
         match *op {
+            Op::AddOnce { key, message } => self.add_once(key, message),
+            Op::SetProducers { key, settings } => {
+                let set = self.batch().set_producers(0, KEYS[key], settings);
+                let expected = self.stream(key).map(|stream| stream.sent.set(settings));
+                assert_eq!(set.ok(), expected);
+            }
+            Op::Forget => {
+                self.batch().forget_due(8).unwrap();
+                let now = self.now;
+                for stream in self.databases.iter_mut().flat_map(BTreeMap::values_mut) {
+                    stream.sent.forget(now);
+                }
+            }
             Op::Remove { key } => {
                 let removed = self.batch().remove(0, KEYS[key]).unwrap();
                 let expected = self.stream(key).is_some();
@@ -446,6 +479,31 @@ impl Pair {
         stream.added += 1;
     }
 
+    fn add_once(&mut self, key: usize, message: (u8, u8)) {
+        let given: [&[u8]; 2] = [b"field", b"value"];
+        let sent = ops::message_of(&message);
+        let added = self.batch().add_once(0, KEYS[key], sent, &given);
+        let now = self.now;
+        // Who is expired is gone.
+        self.stream(key);
+        let stream = self.databases[0].entry(KEYS[key]).or_default();
+        if let Some(id) = stream.sent.repeat(message, now) {
+            assert_eq!(added.unwrap(), Added::Repeated(id));
+            return;
+        }
+        let Some(next) = stream.last_id.next() else {
+            assert!(added.is_err());
+            return;
+        };
+        let id = next.max(EntryId::new(now, 0));
+        assert_eq!(added.unwrap(), Added::New(id));
+        let fields = given.map(<[u8]>::to_vec).to_vec();
+        stream.entries.insert(id, fields);
+        stream.last_id = id;
+        stream.added += 1;
+        stream.sent.remember(message, id);
+    }
+
     fn set_counters(&mut self, key: usize, ahead: u64, max_deleted: Option<EntryId>) {
         let last = self
             .stream(key)
@@ -496,7 +554,10 @@ impl Pair {
             let is_overdue = claim_idle_ms.is_some_and(|min| held.is_idle(min, now));
             is_overdue && entries.contains_key(id)
         });
-        overdue.sort_by_key(|(_, held)| (held.consumer.is_some(), held.time, held.tick));
+        overdue.sort_by_key(|(id, held)| {
+            let is_owned = held.consumer.is_some();
+            (is_owned, if is_owned { held.time } else { held.tick }, *id)
+        });
         for (id, held) in overdue.into_iter().take(count) {
             group.hold(id, me, now, held.count + 1);
             given.push((id, entries.get(&id).cloned()));
@@ -698,6 +759,7 @@ impl Pair {
                 ..info.unwrap()
             };
             assert_eq!(found, expected.info());
+            assert_eq!(batch.producers(0, name), Some(expected.sent.info()));
             let full = batch.stream_full(0, name, None).unwrap();
             assert_eq!(full.groups.len(), expected.groups.len());
             for (found, (group_name, group)) in full.groups.iter().zip(&expected.groups) {
@@ -798,7 +860,7 @@ impl Stream {
         if policy == RefPolicy::Drop {
             self.drop_references(id);
         }
-        if policy == RefPolicy::Acked && self.entries.contains_key(&id) && self.refers(id) {
+        if policy == RefPolicy::Acked && self.refers(id) {
             return Some(Deletion::Referenced);
         }
         let was_there = self.delete(&[id]) == 1;

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::batch::{Fault, Member, RefPolicy, Trim, TrimStrategy};
+use crate::ProducerSettings;
+use crate::batch::{Fault, Member, Message, RefPolicy, Trim, TrimStrategy};
 use crate::id::EntryId;
 
 pub(super) const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
@@ -108,6 +109,15 @@ pub(super) enum Op {
         min_idle: u64,
         count: usize,
     },
+    AddOnce {
+        key: usize,
+        message: (u8, u8),
+    },
+    SetProducers {
+        key: usize,
+        settings: ProducerSettings,
+    },
+    Forget,
     Remove {
         key: usize,
     },
@@ -207,10 +217,29 @@ fn member() -> impl Strategy<Value = (usize, usize, usize)> {
     )
 }
 
+/// The message that an operation names by numbers of its producer and itself.
+pub(super) fn message_of(message: &(u8, u8)) -> Message<'_> {
+    Message {
+        producer: std::slice::from_ref(&message.0),
+        iid: std::slice::from_ref(&message.1),
+    }
+}
+
+/// Few seconds, because little time passes.
+fn settings() -> impl Strategy<Value = ProducerSettings> {
+    (1u32..3, 1u32..5).prop_map(|(seconds, count_max)| ProducerSettings { seconds, count_max })
+}
+
 /// An operation on entries.
 fn entry_op() -> BoxedStrategy<Op> {
     prop_oneof![
         12 => (key(), 1u64..3).prop_map(|(key, step)| Op::Add { key, step }),
+        // IDs of the time are far above those that other operations name: mostly in a stream of
+        // their own.
+        4 => (Just(2), (0u8..2, 0u8..9)).prop_map(|(key, message)| Op::AddOnce { key, message }),
+        1 => (key(), (0u8..2, 0u8..9)).prop_map(|(key, message)| Op::AddOnce { key, message }),
+        1 => (key(), settings()).prop_map(|(key, settings)| Op::SetProducers { key, settings }),
+        1 => Just(Op::Forget),
         2 => (key(), trim()).prop_map(|(key, trim)| Op::Trim { key, trim }),
         2 => (key(), ids()).prop_map(|(key, ids)| Op::Delete { key, ids }),
         2 => (key(), ids(), policy())
@@ -277,6 +306,7 @@ fn other_op() -> BoxedStrategy<Op> {
         1 => Just(Op::SwapDatabases),
         1 => Just(Op::Flush),
         6 => (1u64..9).prop_map(|ms| Op::Wait { ms }),
+        1 => (900u64..1200).prop_map(|ms| Op::Wait { ms }),
         6 => Just(Op::EndCommand),
         2 => Just(Op::Reopen),
         4 => Just(Op::Checkpoint),

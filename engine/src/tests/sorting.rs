@@ -102,10 +102,21 @@ impl Side {
                 consumer,
                 count,
                 noack,
+                claim,
             } => {
                 let count = Some(count);
                 let member = ops::member_of(group, consumer);
-                let given = batch.deliver(0, KEYS[key], member, Deliver { count, noack });
+                let given = batch.deliver(
+                    0,
+                    KEYS[key],
+                    member,
+                    Deliver {
+                        count,
+                        noack,
+                        claim_idle_ms: claim,
+                        fits: None,
+                    },
+                );
                 (String::new(), given.ok().map(|given| given.entries))
             }
             Op::History {
@@ -114,7 +125,10 @@ impl Side {
                 consumer,
                 after,
             } => {
-                let history = History { after, count: None };
+                let history = History {
+                    after,
+                    ..History::default()
+                };
                 let member = ops::member_of(group, consumer);
                 let given = batch.history(0, KEYS[key], member, history);
                 (String::new(), given.ok().map(|given| given.entries))

@@ -167,6 +167,7 @@ fn apply(ctx: &mut Ctx<'_, '_>, changed: Config) {
     if changed.stream_node_max_entries != present.stream_node_max_entries {
         ctx.batch.set_node_entries_max(changed.node_entries_max());
     }
+    ctx.batch.set_producer_defaults(changed.producer_settings());
     log::set_level(changed.loglevel);
     ctx.hub.stats.limit_slow_log(changed.slowlog_max_len);
     ctx.hub.config = changed;

@@ -7,13 +7,11 @@ use super::client::checked_name;
 use super::flag::{
     ALLOW_BUSY, FAST, LOADING, NO_AUTH, NOSCRIPT, NOT_QUEUED, STALE, WHILE_SUBSCRIBED,
 };
+use super::info::REDIS_VERSION;
 use super::{Ctx, Flow, Group, Spec};
 use crate::client::ReplyMode;
 use crate::refusal::Refusal;
 use crate::resp::Protocol;
-
-/// The version of Redis whose commands and replies these are.
-pub(crate) const REDIS_VERSION: &str = "7.2.4";
 
 const BASE: Spec = Spec {
     group: Group::Connection,

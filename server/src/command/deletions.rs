@@ -1,6 +1,6 @@
 //! Entries that are deleted one by one: XDEL, XDELEX, XACKDEL.
 
-use alluvium_engine::{Deletion, RefPolicy};
+use alluvium_engine::{Delete, Deletion, RefPolicy};
 
 use super::arg::{self, Ids};
 use super::trim::ref_policy;
@@ -100,7 +100,8 @@ fn xdelex(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     // Without the key there is nothing to delete, whatever the IDs are.
     let outcomes = if ctx.batch.exists(db, key) {
         let ids = Ids::parse(words)?;
-        ctx.batch.delete_with(db, key, &ids, policy)?
+        let (ids, references) = (&ids[..], policy);
+        ctx.batch.delete_with(db, key, Delete { ids, references })?
     } else {
         vec![Deletion::NotFound; words.len()]
     };
@@ -113,7 +114,9 @@ fn xackdel(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let (db, key, group) = (ctx.db(), args[1], args[2]);
     let outcomes = if ctx.batch.group_exists(db, key, group) {
         let ids = Ids::parse(words)?;
-        ctx.batch.ack_and_delete(db, key, group, &ids, policy)?
+        let (ids, references) = (&ids[..], policy);
+        let delete = Delete { ids, references };
+        ctx.batch.ack_and_delete(db, key, group, delete)?
     } else {
         vec![Deletion::NotFound; words.len()]
     };

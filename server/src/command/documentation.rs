@@ -57,7 +57,8 @@ fn entry(page: &mut String, command: &Command) {
     let end = if spec.summary.ends_with('.') { "" } else { "." };
     let complexity = spec.complexity.trim_end_matches('.');
     let text = format!("{}{end} Since {}; {complexity}.", spec.summary, spec.since);
-    writeln!(page, "* `{}`\n{}", usage.trim_end(), wrap(&text, "  ")).unwrap();
+    let usage = wrap(&format!("`{}`", usage.trim_end()), "  ");
+    writeln!(page, "* {}\n{}", usage.trim_start(), wrap(&text, "  ")).unwrap();
 }
 
 /// Breaks a text into lines of at most 100 columns.

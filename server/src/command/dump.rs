@@ -56,6 +56,12 @@ fn dump(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         ctx.reply.null();
         return Ok(Flow::Done);
     };
+    let mut groups = export.parts.groups.iter();
+    if groups.any(|group| !group.given_back.is_empty()) {
+        return Err(Refusal::new(
+            "ERR the payload cannot hold entries that were given back by XNACK; claim them first",
+        ));
+    }
     let version = ctx.hub.config.dump_rdb_version;
     let write = move || rdb::write(&export, version);
     ctx.reply.late_bulk(Box::new(write));

@@ -12,7 +12,7 @@ use crate::process::Process;
 use crate::refusal::Refusal;
 
 /// The version of Redis whose commands and replies this broker follows.
-pub(crate) const REDIS_VERSION: &str = "7.2.4";
+pub(crate) const REDIS_VERSION: &str = "8.10.0";
 
 pub(crate) static SPECS: &[Spec] = &[Spec {
     name: "info",

@@ -32,6 +32,7 @@ mod keys;
 mod latency;
 mod nack;
 mod object;
+mod once;
 mod others;
 mod own;
 mod pending;

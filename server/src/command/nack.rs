@@ -91,17 +91,17 @@ fn xnack(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         delivery_count: options.delivery_count,
         force: options.force,
     };
-    let given_back =
-        ctx.batch
-            .give_back(db, key, group, &give_back)
-            .map_err(|error| match error {
-                Error::NoSuchKey | Error::NoSuchGroup => super::pending::no_group(key, group),
-                other => other.into(),
-            })?;
-    if given_back > 0 {
+    let count = ctx
+        .batch
+        .give_back(db, key, group, &give_back)
+        .map_err(|error| match error {
+            Error::NoSuchKey | Error::NoSuchGroup => super::pending::no_group(key, group),
+            other => other.into(),
+        })?;
+    if count > 0 {
         ctx.hub.waiters.ready(db, key, Ready::Claimers);
     }
-    ctx.reply.count(given_back);
+    ctx.reply.count(count);
     Ok(Flow::Done)
 }
 

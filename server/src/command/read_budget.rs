@@ -19,8 +19,6 @@ pub(super) struct Budget {
     size_left: Option<usize>,
     /// Whether an entry is in the reply.
     has_entries: bool,
-    /// Whether an entry was kept out.
-    is_over: bool,
     is_resp3: bool,
     claims: bool,
 }
@@ -37,7 +35,6 @@ impl Budget {
                 .max_size
                 .map(|size| size.saturating_sub(HEADER_LEN_MAX)),
             has_entries: false,
-            is_over: false,
             is_resp3: protocol == Protocol::Resp3,
             claims: request.claim_idle_ms.is_some(),
         }
@@ -55,7 +52,7 @@ impl Budget {
 
     /// Whether the reply is full: the streams that are left are left out.
     pub(super) fn is_spent(&self) -> bool {
-        self.entries_left == 0 || self.is_over
+        self.entries_left == 0
     }
 
     /// Counts what a stream gave.
@@ -77,7 +74,7 @@ impl Budget {
             let len = stream_len + entry_len(id, fields, self.is_resp3, self.claims);
             let left = self.size_left.unwrap_or(usize::MAX);
             if len > left && self.has_entries {
-                self.is_over = true;
+                self.entries_left = 0;
                 return ControlFlow::Break(());
             }
             self.size_left = self.size_left.map(|left| left.saturating_sub(len));

@@ -163,20 +163,17 @@ fn deliver<'k>(
     let (db, count, has_size) = (ctx.db(), budget.count(), budget.has_size());
     let mut fits = budget.fits(key);
     let fits = has_size.then_some(&mut fits as Fits<'_>);
-    let delivery = match from {
-        From::After(after) => {
-            let history = History { after, count, fits };
-            ctx.batch.history(db, key, member, history)
-        }
-        _ => {
-            let deliver = Deliver {
-                count,
-                noack: request.noack,
-                claim_idle_ms: request.claim_idle_ms,
-                fits,
-            };
-            ctx.batch.deliver(db, key, member, deliver)
-        }
+    let delivery = if let From::After(after) = from {
+        let history = History { after, count, fits };
+        ctx.batch.history(db, key, member, history)
+    } else {
+        let deliver = Deliver {
+            count,
+            noack: request.noack,
+            claim_idle_ms: request.claim_idle_ms,
+            fits,
+        };
+        ctx.batch.deliver(db, key, member, deliver)
     };
     ctx.looked(db, key, !matches!(delivery, Err(Error::NoSuchKey)));
     let delivery = delivery.map_err(|error| match error {

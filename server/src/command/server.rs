@@ -1,5 +1,7 @@
 //! The broker as a whole: SAVE, SHUTDOWN, TIME, ROLE, WAIT, ...
 
+use std::time::Duration;
+
 use super::arg::{block_ms, int, int_within};
 use super::flag::{ADMIN, ALLOW_BUSY, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE};
 use super::{Ctx, Flow, Group, Spec};
@@ -229,27 +231,32 @@ fn wait(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     Ok(Flow::Done)
 }
 
+/// Waits for the disk, not for replicas: there are none. What counts is all that the client's
+/// replies depended on, what it wrote and what it saw.
 fn waitaof(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let refusal = Refusal::new("ERR value is out of range, value must between 0 and 1");
     let wants_local = int_within(args[1], 0..=1, refusal)? == 1;
     let refusal = Refusal::new("ERR value is out of range, must be positive");
     int_within(args[2], 0..=i64::MAX, refusal)?;
-    block_ms(args[3], ctx.batch.now_ms())?;
-    if ctx.in_exec || !wants_local {
-        // Nothing can be waited for inside a transaction.
-        answer_waitaof(ctx.reply, 0);
+    let timeout_ms = block_ms(args[3], ctx.batch.now_ms())?;
+    let depends = ctx.client().depends;
+    // What a transaction has written so far is not even in the file.
+    let is_durable = ctx.server.engine.durable() >= depends && !ctx.batch.has_written();
+    if is_durable || !wants_local || !ctx.may_block() {
+        answer_waitaof(ctx.reply, is_durable);
         return Ok(Flow::Done);
     }
-    Ok(Flow::Outside(Box::new(|server, reply| {
-        server.engine.sync()?;
-        answer_waitaof(reply, 1);
+    let timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
+    Ok(Flow::Outside(Box::new(move |server, reply| {
+        let is_durable = server.engine.wait_durable(depends, timeout)?;
+        answer_waitaof(reply, is_durable);
         Ok(())
     })))
 }
 
-fn answer_waitaof(reply: &mut crate::reply::Reply, local: i64) {
+fn answer_waitaof(reply: &mut crate::reply::Reply, is_durable: bool) {
     reply.array(2);
-    reply.int(local);
+    reply.int(i64::from(is_durable));
     reply.int(0);
 }
 

@@ -1,8 +1,9 @@
 //! Entries without groups: XADD, XLEN, XRANGE, XREVRANGE, XSETID.
 
-use alluvium_engine::{Counters, EntryId, Error, NewId, Range, Trim};
+use alluvium_engine::{Added, Counters, EntryId, Error, Message, NewId, Range, Trim};
 
 use super::arg::{self, GivenId};
+use super::once::content_id;
 use super::trim::TrimOptions;
 use super::{Ctx, Flow, Group, KeySpec, Spec, flag};
 use crate::keyspace_events::EventClasses;
@@ -18,7 +19,7 @@ pub(crate) static SPECS: &[Spec] = &[
         since: "5.0.0",
         complexity: "O(1), and O(N) for N entries that are trimmed",
         summary: "Appends an entry to a stream, which is made if there is none.",
-        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
+        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO pid | IDMP pid iid] \
                  [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | ms-* | id> field value [field value ...]",
         handler: xadd,
         ..Spec::BASE
@@ -75,20 +76,50 @@ pub(crate) static SPECS: &[Spec] = &[
     },
 ];
 
+/// By what name a message goes that is to be added once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Once<'a> {
+    /// The one that its producer gave it.
+    Named(Message<'a>),
+    /// One that is made of its content.
+    Unnamed { producer: &'a [u8] },
+}
+
+impl<'a> Once<'a> {
+    /// Reads IDMP or IDMPAUTO at the head of `args` and says how many arguments it took; `None` if
+    /// it is neither.
+    fn take(args: &[&'a [u8]]) -> Result<Option<(Self, usize)>, Refusal> {
+        let refused = |text| Err(Refusal::new(text));
+        match *args {
+            [name, producer, ..] if arg::is(name, "IDMPAUTO") => match producer {
+                [] => refused("ERR syntax error, IDMPAUTO requires a non-empty producer ID"),
+                _ => Ok(Some((Self::Unnamed { producer }, 2))),
+            },
+            [name, producer, iid, ..] if arg::is(name, "IDMP") => match (producer, iid) {
+                ([], _) => refused("ERR syntax error, IDMP requires a non-empty producer ID"),
+                (_, []) => refused("ERR syntax error, IDMP requires a non-empty idempotent ID"),
+                _ => Ok(Some((Self::Named(Message { producer, iid }), 3))),
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
 /// What XADD was asked for.
-struct Add {
+struct Add<'a> {
     id: NewId,
     trim: Option<Trim>,
+    once: Option<Once<'a>>,
     no_make: bool,
     /// Index of the first field.
     fields_at: usize,
 }
 
-impl Add {
+impl<'a> Add<'a> {
     /// Options may stand in any order; the first argument that is none is the ID.
-    fn parse(args: &[&[u8]], node_entries_max: u32) -> Result<Self, Refusal> {
+    fn parse(args: &[&'a [u8]], node_entries_max: u32) -> Result<Self, Refusal> {
         let mut options = TrimOptions::default();
-        let mut no_make = false;
+        let (mut no_make, mut once) = (false, None);
         let mut id = None;
         let mut at = 2;
         while at < args.len() && id.is_none() {
@@ -103,10 +134,22 @@ impl Add {
             }
             if arg::is(args[at], "NOMKSTREAM") {
                 no_make = true;
+            } else if let Some((found, taken)) = Once::take(&args[at..])? {
+                if once.replace(found).is_some() {
+                    return Err(Refusal::new(
+                        "ERR syntax error, IDMP/IDMPAUTO specified multiple times",
+                    ));
+                }
+                at += taken - 1;
             } else {
                 id = Some(arg::given_id(args[at])?);
             }
             at += 1;
+        }
+        if once.is_some() && id.is_some_and(|id| id != GivenId::Auto) {
+            return Err(Refusal::new(
+                "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
+            ));
         }
         let trim = options.finish(false, node_entries_max)?;
         let fields = args.len() - at;
@@ -126,6 +169,7 @@ impl Add {
         Ok(Self {
             id,
             trim,
+            once,
             no_make,
             fields_at: at,
         })
@@ -146,15 +190,26 @@ fn xadd(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         .contains(EventClasses::NEW)
         && !ctx.batch.exists(db, key);
     let fields = &args[add.fields_at..];
-    let id = ctx
-        .batch
-        .add(db, key, add.id, fields)
-        .map_err(|error| match error {
-            Error::TooLarge { what: "entry", .. } => {
-                Refusal::new("ERR Elements are too large to be stored")
-            }
-            other => other.into(),
-        })?;
+    let added = match add.once {
+        None => ctx.batch.add(db, key, add.id, fields).map(Added::New),
+        Some(Once::Named(message)) => ctx.batch.add_once(db, key, message, fields),
+        Some(Once::Unnamed { producer }) => {
+            let iid = &content_id(fields);
+            let message = Message { producer, iid };
+            ctx.batch.add_once(db, key, message, fields)
+        }
+    };
+    let id = match added {
+        Ok(Added::New(id)) => id,
+        Ok(Added::Repeated(id)) => {
+            ctx.reply.id(id);
+            return Ok(Flow::Done);
+        }
+        Err(Error::TooLarge { what: "entry", .. }) => {
+            return Err(Refusal::new("ERR Elements are too large to be stored"));
+        }
+        Err(other) => return Err(other.into()),
+    };
     ctx.reply.id(id);
     if is_new {
         ctx.notify(EventClasses::NEW, "new", db, key);
@@ -305,10 +360,10 @@ fn has_entry_above(ctx: &mut Ctx<'_, '_>, key: &[u8], id: EntryId) -> Result<boo
 
 #[cfg(test)]
 mod tests {
-    use super::Add;
+    use super::{Add, Message, Once};
     use alluvium_engine::{NewId, RefPolicy, Trim, TrimStrategy};
 
-    fn add(command: &str) -> Result<Add, String> {
+    fn add(command: &str) -> Result<Add<'_>, String> {
         let args: Vec<&[u8]> = command.split(' ').map(str::as_bytes).collect();
         Add::parse(&args, 100)
             .map_err(|refusal| String::from_utf8_lossy(refusal.text()).into_owned())
@@ -328,6 +383,39 @@ mod tests {
         };
         assert_eq!(parsed.trim, Some(trim));
         assert_eq!(add("XADD k 5-* f v").unwrap().id, NewId::AutoSeq(5));
+    }
+
+    #[test]
+    fn a_message_that_is_added_once_has_a_producer_and_an_automatic_id() {
+        let named = Once::Named(Message {
+            producer: b"p",
+            iid: b"7",
+        });
+        assert_eq!(add("XADD k IDMP p 7 * f v").unwrap().once, Some(named));
+        let unnamed = Once::Unnamed { producer: b"p" };
+        let parsed = add("XADD k MAXLEN 5 idmpauto p NOMKSTREAM * f v").unwrap();
+        assert_eq!(parsed.once, Some(unnamed));
+        for (command, refusal) in [
+            (
+                "IDMP p 7 5-5 f v",
+                "can be used only with auto-generated IDs",
+            ),
+            (
+                "IDMPAUTO p 5-* f v",
+                "can be used only with auto-generated IDs",
+            ),
+            ("IDMP p 7 IDMPAUTO p * f v", "specified multiple times"),
+            ("IDMP  7 * f v", "IDMP requires a non-empty producer ID"),
+            ("IDMP p  * f v", "IDMP requires a non-empty idempotent ID"),
+            (
+                "IDMPAUTO  * f v",
+                "IDMPAUTO requires a non-empty producer ID",
+            ),
+            ("IDMP p * f v", "Invalid stream ID"),
+        ] {
+            let refused = add(&format!("XADD k {command}")).err().unwrap();
+            assert!(refused.contains(refusal), "{command}: {refused}");
+        }
     }
 
     #[test]

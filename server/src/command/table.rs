@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::{
     Spec, absent, client, config, connection, debug, deletions, dump, expiry, groups, info,
-    introspection, keys, latency, nack, object, others, own, pending, pubsub, reads, server,
+    introspection, keys, latency, nack, object, once, others, own, pending, pubsub, reads, server,
     slowlog, streams, transaction, trim, xinfo,
 };
 
@@ -58,6 +58,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         connection::SPECS,
         transaction::SPECS,
         streams::SPECS,
+        once::SPECS,
         deletions::SPECS,
         trim::SPECS,
         reads::SPECS,

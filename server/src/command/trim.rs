@@ -28,8 +28,8 @@ pub(super) fn ref_policy(arg: &[u8]) -> Option<RefPolicy> {
         ("DELREF", RefPolicy::Drop),
         ("ACKED", RefPolicy::Acked),
     ];
-    let named = names.into_iter().find(|(name, _)| arg::is(arg, name));
-    named.map(|(_, policy)| policy)
+    let found = names.into_iter().find(|(name, _)| arg::is(arg, name));
+    found.map(|(_, policy)| policy)
 }
 
 /// The LIMIT of an approximate trim that names none: this many logical nodes ...

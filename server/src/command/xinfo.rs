@@ -1,7 +1,8 @@
 //! XINFO: what there is to know about a stream, its groups and their consumers.
 
 use alluvium_engine::{
-    ConsumerFull, EntryId, Error, GroupFull, GroupInfo, PendingInfo, Range, StreamInfo,
+    ConsumerFull, EntryId, Error, GroupFull, GroupInfo, PendingInfo, ProducersInfo, Range,
+    StreamInfo,
 };
 
 use super::groups::no_group;
@@ -106,10 +107,11 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     };
     let count = usize::try_from(count).ok().filter(|count| *count > 0);
     let full = ctx.batch.stream_full(ctx.db(), key, count)?;
+    let producers = ctx.batch.producers(ctx.db(), key).unwrap_or_default();
     let lag_compat = ctx.hub.config.stream_lag_compat;
     let reply = &mut *ctx.reply;
-    reply.map(9);
-    counters(reply, &full.info);
+    reply.map(15);
+    counters(reply, &full.info, &producers);
     reply.bulk(b"entries");
     reply.entries(full.entries);
     reply.bulk(b"groups");
@@ -120,7 +122,7 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     Ok(Flow::Done)
 }
 
-fn counters(reply: &mut Reply, stream: &StreamInfo) {
+fn counters(reply: &mut Reply, stream: &StreamInfo, producers: &ProducersInfo) {
     reply.bulk(b"length");
     reply.count(stream.length);
     reply.bulk(b"radix-tree-keys");
@@ -135,6 +137,18 @@ fn counters(reply: &mut Reply, stream: &StreamInfo) {
     reply.count(stream.entries_added);
     reply.bulk(b"recorded-first-entry-id");
     reply.id(stream.first_id);
+    reply.bulk(b"idmp-duration");
+    reply.count(producers.settings.seconds);
+    reply.bulk(b"idmp-maxsize");
+    reply.count(producers.settings.count_max);
+    reply.bulk(b"pids-tracked");
+    reply.count(producers.producers);
+    reply.bulk(b"iids-tracked");
+    reply.count(producers.messages);
+    reply.bulk(b"iids-added");
+    reply.count(producers.added);
+    reply.bulk(b"iids-duplicates");
+    reply.count(producers.repeated);
 }
 
 fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow, Refusal> {
@@ -147,9 +161,10 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
     };
     let first = ctx.batch.range(db, key, first)?.unwrap_or_default();
     let last = ctx.batch.last_entry(db, key)?.unwrap_or_default();
+    let producers = ctx.batch.producers(db, key).unwrap_or_default();
     let reply = &mut *ctx.reply;
-    reply.map(10);
-    counters(reply, stream);
+    reply.map(16);
+    counters(reply, stream, &producers);
     reply.bulk(b"groups");
     reply.count(stream.groups);
     reply.bulk(b"first-entry");
@@ -179,7 +194,7 @@ fn optional(reply: &mut Reply, count: Option<i64>) {
 }
 
 fn group_full(reply: &mut Reply, group: &GroupFull, lag_compat: bool) {
-    reply.map(7);
+    reply.map(8);
     reply.bulk(b"name");
     reply.bulk(&group.info.name);
     reply.bulk(b"last-delivered-id");
@@ -187,6 +202,8 @@ fn group_full(reply: &mut Reply, group: &GroupFull, lag_compat: bool) {
     progress(reply, &group.info, lag_compat);
     reply.bulk(b"pel-count");
     reply.count(group.info.pending);
+    reply.bulk(b"nacked-count");
+    reply.count(group.info.given_back);
     reply.bulk(b"pending");
     reply.array(group.pending.len());
     for entry in &group.pending {

@@ -12,7 +12,7 @@ mod value;
 
 use std::path::PathBuf;
 
-use alluvium_engine::{Recovery, SyncPolicy, limits};
+use alluvium_engine::{ProducerSettings, Recovery, SyncPolicy, limits};
 
 pub(crate) use table::TABLE;
 pub(crate) use value::{Complaint, Form, Value};
@@ -98,6 +98,10 @@ pub struct Config {
     pub recovery: Recovery,
     /// Entries in a logical node: where approximate trimming cuts.
     pub stream_node_max_entries: u32,
+    /// For how many seconds a new stream remembers what producers sent.
+    pub stream_idmp_duration: u32,
+    /// How many messages of each producer a new stream remembers.
+    pub stream_idmp_maxsize: u32,
     /// Whether a group's lag is what Redis estimates, instead of exact.
     pub stream_lag_compat: bool,
     /// The newest version of Redis's RDB format that DUMP writes.
@@ -169,6 +173,8 @@ impl Default for Config {
             block_cache: 32 << 20,
             recovery: Recovery::Strict,
             stream_node_max_entries: 100,
+            stream_idmp_duration: limits::IID_SECONDS_DEFAULT,
+            stream_idmp_maxsize: limits::IIDS_MAX_DEFAULT,
             stream_lag_compat: false,
             dump_rdb_version: crate::rdb::WRITTEN_VERSIONS.1,
             loglevel: LogLevel::Notice,
@@ -205,6 +211,15 @@ impl Config {
         match self.stream_node_max_entries {
             0 => limits::NODE_ENTRIES_MAX,
             entries => entries.min(limits::NODE_ENTRIES_MAX),
+        }
+    }
+
+    /// How much a new stream remembers of its producers.
+    #[must_use]
+    pub fn producer_settings(&self) -> ProducerSettings {
+        ProducerSettings {
+            seconds: self.stream_idmp_duration,
+            count_max: self.stream_idmp_maxsize,
         }
     }
 }

@@ -323,6 +323,18 @@ pub(crate) const TABLE: &[Parameter] = &[
     ),
     kept("stop-writes-on-bgsave-error", FLAG, "yes"),
     parameter(
+        "stream-idmp-duration",
+        count!(Number, stream_idmp_duration, 1, 86_400),
+        AnyTime,
+        "For how many seconds a new stream remembers what producers sent with IDMP or IDMPAUTO.",
+    ),
+    parameter(
+        "stream-idmp-maxsize",
+        count!(Number, stream_idmp_maxsize, 1, 10_000),
+        AnyTime,
+        "How many messages of each producer a new stream remembers.",
+    ),
+    parameter(
         "stream-lag-compat",
         flag!(stream_lag_compat),
         AnyTime,

@@ -244,6 +244,7 @@ impl<'a> Body<'_, 'a> {
             cursor: Cursor { id, entries_read },
             consumers,
             pending,
+            given_back: Vec::new(),
         })
     }
 

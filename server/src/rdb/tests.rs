@@ -420,6 +420,7 @@ fn group() -> impl Strategy<Value = GroupParts> {
             },
             consumers: consumers.into_iter().map(consumer).collect(),
             pending,
+            given_back: Vec::new(),
         }
     })
 }
@@ -441,6 +442,7 @@ fn whole() -> impl Strategy<Value = Whole> {
                     deleted_up_to: EntryId::MIN,
                     expiry_ms: None,
                     groups,
+                    producers: None,
                 },
                 entries,
                 nodes,

@@ -118,6 +118,55 @@ fn data_that_comes_by_other_ways_wakes_readers() {
     reader.expect("*1|*2|$1|s|*1|*2|$3|1-1|*2|$1|a|$1|b|");
 }
 
+/// The only entry of a reply to CLAIM, and for how long it had been pending how often.
+fn expect_claimed(waiter: &mut Client, id: &str) -> (u64, u64) {
+    waiter.expect(&format!("*1|*2|$1|s|*1|*4|$3|{id}|*2|$1|a|$1|b|"));
+    let mut number = || waiter.line()[1..].parse().unwrap();
+    (number(), number())
+}
+
+#[test]
+fn who_waits_to_claim_is_woken_when_entries_grow_old() {
+    let stage = Stage::new();
+    let mut client = stage.client();
+    client.ask("XGROUP CREATE s g $ MKSTREAM", "+OK|");
+    let (mut waiter, mut impatient) = (stage.client(), stage.client());
+    waiter.say("XREADGROUP GROUP g y BLOCK 0 CLAIM 400 STREAMS s >");
+    client.wait_for("blocked_clients", "1");
+    let began = Instant::now();
+    impatient.say("XREADGROUP GROUP g z BLOCK 100 CLAIM 60000 STREAMS s >");
+    client.wait_for("blocked_clients", "2");
+    // Only when it is delivered to another one there is something that will grow old.
+    client.say("MULTI\r\nXADD s 1-1 a b\r\nXREADGROUP GROUP g x STREAMS s >\r\nEXEC");
+    client.expect("+OK|+QUEUED|+QUEUED|*2|$3|1-1|*1|*2|$1|s|*1|*2|$3|1-1|*2|$1|a|$1|b|");
+    let delivered = Instant::now();
+    impatient.expect("*-1|");
+    assert!(began.elapsed() >= Duration::from_millis(80));
+    let (idle_ms, deliveries) = expect_claimed(&mut waiter, "1-1");
+    assert!(delivered.elapsed() >= Duration::from_millis(380));
+    assert!(idle_ms >= 400 && deliveries == 1);
+}
+
+#[test]
+fn what_is_given_back_goes_to_who_waits_to_claim() {
+    let stage = Stage::new();
+    let mut client = stage.client();
+    client.ask("XADD s 1-1 a b", "$3|1-1|");
+    client.ask("XGROUP CREATE s g 0", "+OK|");
+    client.ask(
+        "XREADGROUP GROUP g x STREAMS s >",
+        "*1|*2|$1|s|*1|*2|$3|1-1|*2|$1|a|$1|b|",
+    );
+    let (mut waiter, mut reader) = (stage.client(), stage.client());
+    reader.say("XREADGROUP GROUP g z BLOCK 0 STREAMS s >");
+    waiter.say("XREADGROUP GROUP g y BLOCK 0 CLAIM 60000 STREAMS s >");
+    client.wait_for("blocked_clients", "2");
+    client.ask("XNACK s g FAIL IDS 1 1-1", ":1|");
+    let (_, deliveries) = expect_claimed(&mut waiter, "1-1");
+    assert_eq!(deliveries, 1);
+    reader.expect_silence();
+}
+
 #[test]
 fn waits_end_on_request_and_with_the_connection() {
     let stage = Stage::new();

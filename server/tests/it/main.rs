@@ -4,6 +4,7 @@
 
 mod blocking;
 mod client;
+mod durability;
 mod lifecycle;
 mod poison;
 mod protocol;

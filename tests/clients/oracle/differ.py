@@ -5,7 +5,7 @@ differ are they parsed, masked (`masks.py`) and compared command by command.
 """
 
 from generate import settle
-from known import chosen, known, last_existing, parts
+from known import chosen, known, last_existing, newer, parts
 from masks import masked, same
 from resp import encode, parse_all, to_bytes
 
@@ -131,7 +131,9 @@ def first_difference(kind, commands, expected, found, is_old):
 def agree(words, left, right, is_old):
     if left == right or same(masked(words, left), masked(words, right)):
         return True
-    return known(words, left, right) is not None if is_old else last_existing(words, left, right)
+    if is_old:
+        return known(words, left, right) is not None
+    return last_existing(words, left, right) or newer(words, left, right)
 
 
 def minimised(sides, protocol, node_entries, commands, divergence, tries=400):

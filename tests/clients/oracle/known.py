@@ -1,7 +1,7 @@
 """Known differences between the servers under comparison: the whole list, each with its reason.
 
 `known` and `parts` are about Redis 7.0, which is older than what the broker answers like. `chosen` is about the few
-places in which Redis 7.2 and Valkey 9.1 part and the broker goes with Redis.
+places in which Redis 7.2 and Valkey 9.1 part and the broker goes with Redis, `newer` about what Redis changed later.
 """
 
 from masks import masked, same
@@ -21,6 +21,12 @@ def without(reply, dropped):
     return (reply[0], kept)
 
 
+# What Redis tells of a stream since 8.6, and of a group since 8.8.
+NEW_FIELDS = {
+    b"idmp-duration", b"idmp-maxsize", b"pids-tracked", b"iids-tracked", b"iids-added", b"iids-duplicates", b"nacked-count",
+}
+
+
 def has_pending(consumer):
     fields = fields_of(consumer)
     return fields.get(b"pending", fields.get(b"pel-count"))[1] not in (b"0", [])
@@ -38,7 +44,7 @@ def old_consumers(words, reply):
 
 def old_group(group):
     """entries-read and lag follow rules that were mended after 7.0."""
-    return without(group, {b"consumers", b"entries-read", b"lag"})
+    return without(group, {b"consumers", b"entries-read", b"lag"} | NEW_FIELDS)
 
 
 def old_groups(words, reply):
@@ -46,7 +52,7 @@ def old_groups(words, reply):
 
 
 def old_full(words, reply):
-    items = list(reply[1])
+    items = list(without(reply, NEW_FIELDS)[1])
     for i in range(0, len(items) - 1, 2):
         if items[i][1] == b"groups" and items[i + 1][0] == "*":
             groups = []
@@ -158,6 +164,36 @@ def last_existing(words, valkey, broker):
     if broker[0] not in "*%" or not broker[1]:
         return False
     return valkey[1] is None or (valkey[0] == broker[0] and len(valkey[1]) < len(broker[1]))
+
+
+def newer_group(group):
+    """Redis bounds entries-read and estimates the lag anew since 8.2."""
+    return without(group, {b"entries-read", b"lag"} | NEW_FIELDS)
+
+
+def newer_groups(words, reply):
+    return (reply[0], [newer_group(group) for group in reply[1]])
+
+
+def newer_stream(words, reply):
+    items = list(without(reply, NEW_FIELDS)[1])
+    for i in range(0, len(items) - 1, 2):
+        if items[i][1] == b"groups" and items[i + 1][0] == "*":
+            items[i + 1] = ("*", [newer_group(group) for group in items[i + 1][1]])
+    return (reply[0], items)
+
+
+# (which commands, how the replies differ): the broker says what Redis 8 says, and Valkey 9.1 does not.
+NEWER = [
+    (is_command("XINFO", "GROUPS"), both_lists(newer_groups)),
+    (is_command("XINFO", "STREAM"), both_lists(newer_stream)),
+    (is_command("XREAD"), errors(b"for each stream key an ID or '$' must", b"for each stream key an ID, '+', or '$' must")),
+]
+
+
+def newer(words, valkey, broker):
+    """Whether the broker goes with a Redis that is newer than what Valkey follows."""
+    return any(is_about(words) and matches(words, valkey, broker) for is_about, matches in NEWER)
 
 
 def known(words, current, old):

@@ -82,6 +82,7 @@ fn script_groups(engine: &Engine, number: u64) {
         let deliver = Deliver {
             count: Some(4),
             noack: false,
+            ..Deliver::default()
         };
         if number == 10 {
             let (id, entries_read) = (EntryId::MIN, Some(0));

@@ -176,6 +176,7 @@ fn command(batch: &mut Batch<'_>, kind: Kind, number: u64) -> Result<()> {
             let deliver = Deliver {
                 count: Some(2),
                 noack: number.is_multiple_of(5),
+                ..Deliver::default()
             };
             batch.deliver(0, KEY, member(b"alice"), deliver).map(drop)
         }
@@ -199,6 +200,7 @@ fn command(batch: &mut Batch<'_>, kind: Kind, number: u64) -> Result<()> {
                 strategy: TrimStrategy::MaxLen(2),
                 approximate: false,
                 limit: None,
+                references: crate::RefPolicy::Keep,
             };
             batch.trim(0, KEY, trim).map(drop)
         }

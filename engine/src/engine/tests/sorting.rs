@@ -25,6 +25,7 @@ fn trim(engine: &Engine, strategy: TrimStrategy, approximate: bool) -> Result<()
         strategy,
         approximate,
         limit: None,
+        references: crate::RefPolicy::Keep,
     };
     step(engine, |batch| batch.trim(0, KEY, trim).map(drop))
 }
@@ -59,7 +60,11 @@ const SCRIPT: &[Step] = &[
     |engine| {
         step(engine, |batch| {
             let (count, noack) = (Some(COUNT), false);
-            let deliver = Deliver { count, noack };
+            let deliver = Deliver {
+                count,
+                noack,
+                ..Deliver::default()
+            };
             batch.deliver(0, KEY, member(b"alice"), deliver).map(drop)
         })
     },
