@@ -1,42 +1,33 @@
 //! Verifying a data directory that nobody has open, without changing a byte of it.
 //!
 //! ```text
-//!   1. every checkpoint: all its checksums
-//!   2. every log segment: header, every frame, every record, every entry
-//!   3. every sorted segment: every row of its tables, every block
-//!   4. the state: recovery as at a start, then every entry of every stream read at its place
+//!   files   every checkpoint, segment, sorted segment and reserve: checksums, frames, records,
+//!           entries, rows, blocks, order
+//!   state   as a start would build it, from the newest checkpoint and again from the one before:
+//!           every entry read at its place, groups and counters held against each other
 //! ```
 //!
-//! The first three steps name all damage, also where a start would not look because a checkpoint
-//! lies behind it. The fourth is done only where these found nothing: it shows that checkpoint,
-//! log and index agree. The rule that tells a torn tail from damage is that of
+//! The first step names all damage, also where a start would not look because a checkpoint lies
+//! behind it. The second shows that checkpoints, log and index agree, and which entries of which
+//! streams the damage costs. The rule that tells a torn tail from damage is that of
 //! [`recovery`](crate::log::recovery).
 
-use std::ops::ControlFlow;
+mod files;
+mod state;
+
+pub(crate) use state::{logical, unreferenced};
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::batch::{Batch, Range};
-use crate::checkpoint;
-use crate::engine::Engine;
-use crate::error::io_error;
-use crate::format::entry;
-use crate::format::frame::{self, Found};
-use crate::format::record::{Record, StreamChange};
-use crate::limits::DATABASES;
-use crate::log::scan::{Bytes, Stop};
-use crate::log::{Segment, segment};
-use crate::options::{Options, Threads};
-use crate::sorted::{self, BlockCache};
+use crate::engine::hold;
 use crate::storage::read_only::ReadOnly;
-use crate::storage::{RealStorage, Storage, SystemClock};
-use crate::{EntryId, Error, Lsn, Result};
-
-/// Entries that are read under one lock.
-const PAGE: usize = 1000;
+use crate::storage::{RealStorage, Storage};
+use crate::{EntryId, Lsn, Result};
 
 /// What a check found.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CheckReport {
     /// Checkpoints that are whole.
     pub checkpoints: u64,
@@ -58,19 +49,30 @@ pub struct CheckReport {
     pub damage: Vec<Damage>,
     /// Files that are none of ours.
     pub unknown_files: Vec<PathBuf>,
-    /// What the state holds; absent if damage kept it from being loaded.
-    pub state: Option<CheckedState>,
+    /// Files that were being made when a process ended; the next start removes them.
+    pub unfinished_files: Vec<PathBuf>,
+    /// What the state holds.
+    pub state: CheckedState,
 }
 
-/// Bytes that are not what was written.
+/// Bytes that are not what was written, or that contradict others.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Damage {
     /// The file.
     pub path: PathBuf,
     /// Offset of the first bad byte, frame or record.
     pub offset: u64,
+    /// How many bytes are bad; 0 if that is not known.
+    pub len: u64,
     /// What was expected and what was found.
     pub what: String,
+    /// The stream that it is about, if it is about one: database and name.
+    pub stream: Option<(u8, Vec<u8>)>,
+    /// The entry that it is about, or the last one before it.
+    pub id: Option<EntryId>,
+    /// How many neighbouring entries of the stream it costs.
+    pub entries: u64,
 }
 
 /// What a start would serve.
@@ -86,306 +88,140 @@ pub struct CheckedState {
     pub pending: u64,
 }
 
+/// How far a tool has come.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ToolProgress<'a> {
+    /// What it does, e.g. `reading`.
+    pub what: &'static str,
+    /// The file that it is at, if it is at one.
+    pub path: Option<&'a Path>,
+    /// How much is done; bytes of files, or entries.
+    pub done: u64,
+    /// Of how much.
+    pub total: u64,
+}
+
+/// Who is told how far a tool has come.
+pub(crate) type OnProgress<'a> = &'a mut dyn FnMut(&ToolProgress<'_>);
+
 /// Verifies the directory `dir`; `progress` is told of each file before it is read.
 ///
 /// # Errors
 ///
-/// [`Locked`](Error::Locked) if it is in use, [`Io`](Error::Io) if it cannot be read. Damage is no
-/// error: the report names it.
-pub fn check(dir: &Path, progress: &mut dyn FnMut(&Path)) -> Result<CheckReport> {
-    let storage = ReadOnly(RealStorage);
-    let lock = dir.join("LOCK");
-    // A lock file that is missing is not made here: then this is no data directory.
-    storage
-        .open(&lock, crate::storage::Access::Read)
-        .map_err(|error| io_error("open", &lock, error))?;
-    let mut check = Check {
-        storage: &storage,
-        progress,
-        report: CheckReport::default(),
-        durable: Lsn::ZERO,
-        breaks: Vec::new(),
-        last: None,
-    };
-    {
-        let _held = storage.lock(&lock).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Error::Locked { path: lock.clone() },
-            _ => io_error("lock", &lock, error),
-        })?;
-        check.checkpoints(&dir.join("checkpoint"))?;
-        check.segments(&dir.join("log"))?;
-        check.sorted(&dir.join("sorted"))?;
-    }
-    let mut report = check.report;
-    if report.damage.is_empty() {
-        match verify_state(dir) {
-            Ok(state) => report.state = Some(state),
-            Err(Error::Corrupt { path, offset, what }) => report.damage.push(Damage {
-                path,
-                offset,
-                what: what.to_owned(),
-            }),
-            Err(error) => return Err(error),
-        }
-    }
+/// [`Locked`](crate::Error::Locked) if it is in use, [`Io`](crate::Error::Io) if it cannot be read.
+/// Damage is no error: the report names it.
+pub fn check(dir: &Path, progress: OnProgress<'_>) -> Result<CheckReport> {
+    check_on(&(Arc::new(RealStorage) as Arc<dyn Storage>), dir, progress)
+}
+
+/// The same on any storage.
+pub fn check_on(
+    storage: &Arc<dyn Storage>,
+    dir: &Path,
+    progress: OnProgress<'_>,
+) -> Result<CheckReport> {
+    let _held = hold(&**storage, dir)?;
+    let mut report = check_files(storage, dir, progress)?;
+    state::verify(storage, dir, &mut report, progress)?;
     Ok(report)
 }
 
-/// Where a run of valid frames ends other than with the frame that seals the segment.
-struct Break {
-    segment: usize,
-    path: PathBuf,
-    offset: u64,
-    lsn: Lsn,
-    what: &'static str,
-    /// Bytes up to the last one that is not zero.
-    dirty: u64,
+/// The files of a directory that is held, by themselves.
+pub(crate) fn check_files(
+    storage: &Arc<dyn Storage>,
+    dir: &Path,
+    progress: OnProgress<'_>,
+) -> Result<CheckReport> {
+    let looked = ReadOnly(Arc::clone(storage));
+    let mut check = Check {
+        storage: &looked,
+        dir,
+        progress,
+        report: CheckReport::default(),
+        total: 0,
+        durable: Lsn::ZERO,
+        begin: None,
+        gaps: Vec::new(),
+        last: None,
+    };
+    check.files()?;
+    Ok(check.report)
 }
 
-/// A check under way.
+/// A gap between valid frames that is not judged yet.
+struct Break {
+    segment: usize,
+    damage: Damage,
+    lsn: Lsn,
+}
+
+/// A check of the files, under way.
 struct Check<'a> {
     storage: &'a dyn Storage,
-    progress: &'a mut dyn FnMut(&Path),
+    dir: &'a Path,
+    progress: OnProgress<'a>,
     report: CheckReport,
+    /// Bytes of all files.
+    total: u64,
     /// Latest position that is known to have been durable.
     durable: Lsn,
-    breaks: Vec<Break>,
+    /// Where the replay from the oldest valid checkpoint begins.
+    begin: Option<Lsn>,
+    gaps: Vec<Break>,
     /// The last segment that has frames.
     last: Option<usize>,
 }
 
-impl Check<'_> {
-    fn damage(&mut self, path: &Path, offset: u64, what: &str) {
-        self.report.damage.push(Damage {
+impl ToolProgress<'_> {
+    pub(crate) fn of(what: &'static str) -> Self {
+        Self {
+            what,
+            path: None,
+            done: 0,
+            total: 0,
+        }
+    }
+}
+
+impl Damage {
+    pub(crate) fn of(path: &Path, (offset, len): (u64, u64), what: &str) -> Self {
+        Self {
             path: path.to_owned(),
             offset,
+            len,
             what: what.to_owned(),
-        });
-    }
-
-    fn checkpoints(&mut self, dir: &Path) -> Result<()> {
-        let entries = self.storage.list(dir);
-        for file in entries.map_err(|error| io_error("list", dir, error))? {
-            let path = dir.join(&file.name);
-            if file.is_dir || !checkpoint::is_checkpoint(&file.name) {
-                self.report.unknown_files.push(path);
-                continue;
-            }
-            (self.progress)(&path);
-            self.report.bytes += file.len;
-            match checkpoint::read(self.storage, &path)? {
-                Ok((kept, _)) => {
-                    self.report.checkpoints += 1;
-                    self.durable = self.durable.max(kept.report.end);
-                }
-                Err(flaw) => self.damage(&path, flaw.offset, flaw.what),
-            }
-        }
-        Ok(())
-    }
-
-    fn segments(&mut self, dir: &Path) -> Result<()> {
-        let entries = self.storage.list(dir);
-        let mut buffer = Vec::new();
-        for file in entries.map_err(|error| io_error("list", dir, error))? {
-            let path = dir.join(&file.name);
-            if segment::parse_name(&file.name).is_none() {
-                // The reserve holds nothing yet.
-                if file.name != "reserve" {
-                    self.report.unknown_files.push(path);
-                }
-                continue;
-            }
-            (self.progress)(&path);
-            match Segment::open(self.storage, &path) {
-                Ok(segment) => self.segment(&segment, &mut buffer)?,
-                Err(Error::Corrupt { path, offset, what }) => self.damage(&path, offset, what),
-                Err(error) => return Err(error),
-            }
-        }
-        self.judge();
-        Ok(())
-    }
-
-    fn segment(&mut self, segment: &Segment, buffer: &mut Vec<u8>) -> Result<()> {
-        segment.read_uncached(segment.frames_lsn(), u64::MAX, buffer)?;
-        self.report.segments += 1;
-        self.report.bytes += segment.len();
-        let index = usize::try_from(self.report.segments).unwrap_or(usize::MAX);
-        let bytes = Bytes {
-            raw: buffer,
-            lsn: segment.frames_lsn(),
-            identity: segment.identity(),
-        };
-        let mut from = bytes.lsn;
-        loop {
-            let run = bytes.run(from);
-            self.durable = self.durable.max(run.durable);
-            self.report.frames += run.frames;
-            if run.frames > 0 {
-                self.last = Some(index);
-            }
-            self.records(segment, bytes, (run.from, run.to));
-            let what = match run.stop {
-                Stop::Sealed => return Ok(()),
-                Stop::Nothing => "expected a frame, found zeros",
-                Stop::Bad(what) => what,
-            };
-            let next = bytes.next_frame(run.to).map(|(lsn, _)| lsn);
-            let dirty = bytes.dirty_len(run.to) as u64;
-            self.breaks.push(Break {
-                segment: index,
-                path: segment.path().to_owned(),
-                offset: run.to.since(segment.first_lsn()),
-                lsn: run.to,
-                what,
-                dirty: next.map_or(dirty, |next| dirty.min(next.since(run.to))),
-            });
-            match next {
-                Some(next) => from = next,
-                None => return Ok(()),
-            }
-        }
-    }
-
-    fn sorted(&mut self, dir: &Path) -> Result<()> {
-        let cache = Arc::new(BlockCache::new(0));
-        let found = sorted::find(self.storage, dir, &cache)?;
-        self.report.unknown_files.extend(found.unknown);
-        let mut damage: Vec<_> = found.damaged.into_iter().map(|(error, _)| error).collect();
-        for file in found.files {
-            (self.progress)(file.path());
-            self.report.sorted += 1;
-            self.report.sorted_entries += file.footer().entries;
-            self.report.bytes += file.len();
-            file.verify(&mut |error| damage.push(error));
-        }
-        for error in damage {
-            if let Error::Corrupt { path, offset, what } = error {
-                self.damage(&path, offset, what);
-            }
-        }
-        Ok(())
-    }
-
-    /// Decodes the records of the valid frames in `run`.
-    fn records(&mut self, segment: &Segment, bytes: Bytes<'_>, run: (Lsn, Lsn)) {
-        let (mut lsn, to) = run;
-        while lsn < to {
-            let Found::Frame(frame) = bytes.decode(lsn) else {
-                return;
-            };
-            let payload_at = lsn.since(segment.first_lsn()) + frame::HEADER_LEN as u64;
-            let mut rest = frame.payload;
-            while !rest.is_empty() {
-                let record = rest;
-                let decoded = Record::take(&mut rest);
-                let at = lsn.plus((frame::HEADER_LEN + frame.payload.len() - record.len()) as u64);
-                if !decoded.is_some_and(|decoded| is_sound(&decoded, record, at)) {
-                    let offset = payload_at + (frame.payload.len() - record.len()) as u64;
-                    let what = "a frame is whole, but a record in it is not";
-                    self.damage(segment.path(), offset, what);
-                    break;
-                }
-                self.report.records += 1;
-            }
-            lsn = lsn.plus(frame.space() as u64);
-        }
-    }
-
-    /// Tells the torn tail from damage, once it is known what had been durable.
-    fn judge(&mut self) {
-        for found in std::mem::take(&mut self.breaks) {
-            let is_behind_end = self.last.is_none_or(|last| found.segment >= last);
-            if !is_behind_end || found.lsn < self.durable {
-                self.damage(&found.path, found.offset, found.what);
-            } else {
-                self.report.torn_bytes += found.dirty;
-            }
+            stream: None,
+            id: None,
+            entries: 0,
         }
     }
 }
 
-/// Whether the record's own checksum is right, if it has one.
-fn is_sound(decoded: &Record<'_>, bytes: &[u8], lsn: Lsn) -> bool {
-    match decoded {
-        Record::Stream {
-            change: StreamChange::EntryAdded { .. },
-            ..
-        } => entry::entry(bytes, lsn).is_some(),
-        _ => true,
+impl CheckReport {
+    /// Whether some damage is named at that place already.
+    fn names(&self, path: &Path, offset: u64) -> bool {
+        let covers = |damage: &Damage| {
+            damage.path == path
+                && damage.offset <= offset
+                && offset < damage.offset + damage.len.max(1)
+        };
+        self.damage.iter().any(covers)
     }
-}
 
-/// Recovers as a start would, and reads everything.
-fn verify_state(dir: &Path) -> Result<CheckedState> {
-    let options = Options {
-        threads: Threads::Inline,
-        checkpoint_on_close: false,
-        ..Options::default()
-    };
-    let clock = Arc::new(SystemClock::default());
-    let engine = Engine::open_on(Arc::new(ReadOnly(RealStorage)), clock, dir, options)?;
-    if let Some(path) = engine.recovery().damaged_checkpoints.first() {
-        return Err(Error::Corrupt {
-            path: path.clone(),
-            offset: 0,
-            what: "a checkpoint of another data directory",
-        });
-    }
-    let mut state = CheckedState::default();
-    for db in 0..DATABASES {
-        let mut cursor = 0;
-        loop {
-            let mut keys = Vec::new();
-            let mut batch = engine.lock();
-            // Nothing expires while it is looked at.
-            batch.set_now(0);
-            cursor = batch.scan(db, cursor, PAGE, &mut |key| keys.push(key.to_vec()));
-            for key in keys {
-                verify_stream(&mut batch, db, &key, &mut state)?;
-            }
-            if cursor == 0 {
-                break;
-            }
+    /// A checkpoint was not used, for a reason that its checksums do not show.
+    pub(crate) fn unused(&mut self, path: &Path) {
+        if !self.damage.iter().any(|damage| damage.path == path) {
+            let what = "a checkpoint contradicts itself, or is another directory's";
+            self.damage.push(Damage::of(path, (0, 0), what));
         }
     }
-    Ok(state)
-}
 
-fn verify_stream(
-    batch: &mut Batch<'_>,
-    db: u8,
-    key: &[u8],
-    state: &mut CheckedState,
-) -> Result<()> {
-    let mut start = Some(EntryId::MIN);
-    while let Some(from) = start.take() {
-        let page = Range {
-            start: from,
-            end: EntryId::MAX,
-            reverse: false,
-            count: Some(PAGE),
-        };
-        let Some(entries) = batch.range(db, key, page)? else {
-            break;
-        };
-        let mut last = None;
-        entries.visit(0, &mut |id, _| {
-            last = Some(id);
-            ControlFlow::Continue(())
-        })?;
-        state.entries += entries.len() as u64;
-        start = last
-            .filter(|_| entries.len() == PAGE)
-            .and_then(EntryId::next);
+    pub(crate) fn damaged(&mut self, damage: Damage) {
+        if !self.names(&damage.path, damage.offset) || damage.stream.is_some() {
+            self.damage.push(damage);
+        }
     }
-    state.streams += 1;
-    for group in batch.groups(db, key)? {
-        state.groups += 1;
-        state.pending += group.pending;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

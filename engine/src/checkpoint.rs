@@ -183,6 +183,21 @@ pub(crate) struct Found {
     pub(crate) unknown: Vec<PathBuf>,
 }
 
+impl Found {
+    /// Leaves out the newest valid ones.
+    pub(crate) fn leave_out(&mut self, storage: &dyn Storage, count: usize) -> Result<()> {
+        self.newest = None;
+        self.older = self
+            .older
+            .split_off(self.older.len().min(count.saturating_sub(1)));
+        if !self.older.is_empty() {
+            let next = self.older.remove(0);
+            self.newest = read(storage, &next.path)?.ok();
+        }
+        Ok(())
+    }
+}
+
 fn list(storage: &dyn Storage, dir: &Path) -> Result<Vec<DirEntry>> {
     storage
         .list(dir)
@@ -251,6 +266,54 @@ fn open(storage: &dyn Storage, path: &Path) -> Result<(Arc<dyn StorageFile>, u64
     Ok((file, size))
 }
 
+/// The bytes of a file.
+pub(crate) fn bytes_of(storage: &dyn Storage, path: &Path) -> Result<Vec<u8>> {
+    let (file, size) = open(storage, path)?;
+    let size = usize::try_from(size)
+        .map_err(|_| io_error("read", path, std::io::ErrorKind::FileTooLarge.into()))?;
+    let mut bytes = vec![0; size];
+    let read =
+        read_full_at(&*file, 0, &mut bytes).map_err(|error| io_error("read", path, error))?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// A section of a checkpoint that may be damaged.
+#[derive(Clone, Copy)]
+pub(crate) struct Remains<'a> {
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    /// Its bytes; an error says what is wrong with it.
+    pub(crate) section: std::result::Result<&'a [u8], &'static str>,
+}
+
+/// The sections of a checkpoint as far as they can be told apart; the last one may be an error.
+pub(crate) fn remains(bytes: &[u8]) -> impl Iterator<Item = Remains<'_>> {
+    let mut rest = bytes.get(format::HEADER_LEN..).unwrap_or_default();
+    let mut index = 0;
+    std::iter::from_fn(move || {
+        let offset = bytes.len() - rest.len();
+        let (mut behind, before) = (rest, rest.len());
+        let section = match format::take_part(&mut behind, index) {
+            Ok(Part::Trailer(_)) => return None,
+            Ok(Part::Section(section)) => Ok(section),
+            Err(_) if rest.is_empty() => return None,
+            Err(what) => {
+                // Its length may be right even so: what follows will tell.
+                behind = format::skip_part(rest);
+                Err(what)
+            }
+        };
+        rest = behind;
+        index += 1;
+        Some(Remains {
+            offset: offset as u64,
+            len: (before - rest.len()) as u64,
+            section,
+        })
+    })
+}
+
 /// Reads and verifies a checkpoint; the inner error says what is wrong with it.
 pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept, Vec<u8>)>> {
     let (file, size) = open(storage, path)?;
@@ -288,7 +351,8 @@ pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept,
     Ok(Ok((kept, bytes)))
 }
 
-fn verify(bytes: &[u8]) -> Verified<CheckpointReport> {
+/// Verifies all checksums; the error says what is wrong where.
+pub(crate) fn verify(bytes: &[u8]) -> Verified<CheckpointReport> {
     let header = format::decode_header(bytes).map_err(|what| Flaw { offset: 0, what })?;
     let begin = header.begin;
     let mut rest = &bytes[format::HEADER_LEN..];

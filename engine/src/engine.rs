@@ -13,6 +13,7 @@
 
 mod backup;
 mod checkpoints;
+mod look;
 mod open;
 mod reports;
 mod sorting;
@@ -36,8 +37,11 @@ use crate::sync::thread::{self, Thread};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Lsn, Result};
 use backup::Backups;
+pub(crate) use backup::discard;
 use checkpoints::Checkpoints;
+pub(crate) use look::{Looked, hold, look};
 pub use open::BACKUP;
+pub(crate) use open::{CHECKPOINT, LOCK, LOG, SORTED};
 pub use reports::{
     BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, EngineStats, Loss, Mended,
     RecoveryReport,
@@ -81,6 +85,8 @@ struct Parts {
     progress: Arc<Progress>,
     prepare: Arc<Prepare>,
     commit: Commit,
+    /// Nothing is served, only looked at, and so many of the newest checkpoints are left out.
+    look: Option<usize>,
 }
 
 /// An open data directory.
@@ -410,4 +416,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 mod batch;
 mod check;
 mod checkpoint;
+mod dump;
 mod engine;
 mod entries;
 mod error;
@@ -22,6 +23,7 @@ mod names;
 mod options;
 mod producers;
 mod remains;
+mod repair;
 mod snapshot;
 mod sorted;
 mod state;
@@ -39,7 +41,8 @@ pub use batch::{
     Piece, ProducersInfo, ProducersParts, Range, RefPolicy, Remembering, SentParts, StreamFull,
     StreamInfo, StreamParts, Trim, TrimStrategy,
 };
-pub use check::{CheckReport, CheckedState, Damage, check};
+pub use check::{CheckReport, CheckedState, Damage, ToolProgress, check, check_on};
+pub use dump::{DumpOptions, DumpReport, Item, Value, Visitor, dump};
 pub use engine::{
     BACKUP, BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, Engine, EngineStats,
     Loss, Mended, RecoveryReport,
@@ -51,3 +54,4 @@ pub use index::NodeSize;
 pub use lsn::Lsn;
 pub use options::{Options, Recovery, SyncPolicy, Threads};
 pub use producers::Settings as ProducerSettings;
+pub use repair::{LostEntries, LostPending, RepairReport, repair, repair_on};

@@ -21,10 +21,13 @@ use bincode::{Decode, Encode};
 
 use crate::Lsn;
 use crate::group::Contradiction;
+use crate::index::Position;
 use crate::limits::{DATABASES, SECTION_MEMORY_MAX};
 use crate::log::Log;
 use crate::remains::Remains;
+use crate::sorted::SortedSet;
 use crate::state::State;
+use crate::stream::Stream;
 pub(crate) use capture::Capture;
 pub(crate) use image::Restoring;
 use image::{NodeImage, PendingImage, StreamImage};
@@ -33,6 +36,9 @@ use image::{NodeImage, PendingImage, StreamImage};
 const SECTION_WEIGHT: usize = if cfg!(test) { 3 } else { 16 << 10 };
 /// A section looks at this many slots at most, so that the lock is held for a short time only.
 const SECTION_SLOTS: u32 = if cfg!(test) { 1 } else { 1024 };
+
+/// Entries whose IDs a digest takes in at once.
+const DIGEST_STEP: u64 = 4096;
 
 const CONFIG: bincode::config::Configuration<
     bincode::config::LittleEndian,
@@ -154,76 +160,156 @@ impl State {
         log: &mut Log,
     ) -> Result<(), Contradiction> {
         self.begin_recovery();
-        let Ok((decoded, len)) = bincode::decode_from_slice::<Section, _>(section, CONFIG) else {
-            return Err("a section of the checkpoint is malformed");
+        let mut reader = Reader {
+            large: self.restoring.take(),
         };
-        if len != section.len() {
-            return Err("a section of the checkpoint is longer than what it says");
-        }
-        // A large stream whose end does not come was removed while the checkpoint was taken.
-        let large = self.restoring.take();
-        match decoded {
-            Section::Head { mapping, covers } => self.restore_head(mapping, covers)?,
-            Section::Streams(images) => {
-                for image in images {
-                    let restoring = image.restore(&self.sorted)?;
-                    self.restore_stream(restoring, log)?;
+        let part = reader.take(section, &mut self.sorted)?;
+        self.restoring = reader.large;
+        match part {
+            Part::Head { mapping, covers } => {
+                self.keyspace.mapping = mapping;
+                self.mapping_covers = covers;
+            }
+            Part::Streams(streams) => {
+                for stream in streams {
+                    let mut stream = stream?;
+                    if self.sorted.is_salvage {
+                        stream.index.find_first(log);
+                    }
+                    log.entries_live(stream.index.lsns());
+                    if let Some(runs) = stream.index.runs() {
+                        runs.retain();
+                    }
+                    self.keyspace.insert(stream)?;
                 }
             }
-            Section::Large(image) => self.restoring = Some(image.restore(&self.sorted)?),
-            Section::Nodes(nodes) => {
-                let mut large = large.ok_or(NO_LARGE)?;
-                large.add_nodes(nodes)?;
-                self.restoring = Some(large);
-            }
-            Section::Pending(groups) => {
-                let mut large = large.ok_or(NO_LARGE)?;
-                for (group, pending) in groups {
-                    large.add_pending(group, pending)?;
-                }
-                self.restoring = Some(large);
-            }
-            Section::LargeEnd => self.restore_stream(large.ok_or(NO_LARGE)?, log)?,
-            Section::Tail {
+            Part::Tail {
                 end,
                 generation_bound,
                 next_sorted,
             } => {
                 self.sorted.raise_next_id(next_sorted);
-                self.checkpoint_end = Lsn(end);
+                self.checkpoint_end = end;
                 self.keyspace.raise_generations(generation_bound);
             }
         }
         Ok(())
     }
 
-    fn restore_head(
-        &mut self,
-        mapping: [u8; DATABASES as usize],
-        covers: u64,
-    ) -> Result<(), Contradiction> {
-        let mut sorted = mapping;
-        sorted.sort_unstable();
-        let mut in_order = sorted.iter().enumerate();
-        if !in_order.all(|(at, &db)| at == usize::from(db)) {
-            return Err("the checkpoint's table of databases is malformed");
+    /// A checksum of all that counts of the state: equal states have equal ones, wherever their
+    /// entries lie.
+    pub(crate) fn digest(&self, log: &Log) -> crate::Result<u32> {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.keyspace.mapping);
+        let (mut bytes, mut ids) = (Vec::new(), Vec::new());
+        for stream in self.keyspace.streams() {
+            bytes.clear();
+            Section::Streams(vec![StreamImage::without_places(stream)]).encode(&mut bytes);
+            hasher.update(&bytes);
+            for size in stream.index.node_sizes()? {
+                hasher.update(&size.live.to_le_bytes());
+                hasher.update(&size.added.to_le_bytes());
+            }
+            let (mut from, end) = (Position::START, stream.index.end());
+            while from < end {
+                let to = stream.index.advance(from, DIGEST_STEP);
+                ids.clear();
+                stream.index.ids(from, to, log, &mut ids)?;
+                for id in &ids {
+                    hasher.update(&id.ms.to_le_bytes());
+                    hasher.update(&id.seq.to_le_bytes());
+                }
+                from = to;
+            }
         }
-        self.keyspace.mapping = mapping;
-        self.mapping_covers = Lsn(covers);
-        Ok(())
+        Ok(hasher.finalize())
     }
+}
 
-    fn restore_stream(&mut self, stream: Restoring, log: &mut Log) -> Result<(), Contradiction> {
-        let mut stream = stream.finish()?;
-        if self.sorted.is_salvage {
-            stream.index.find_first(log);
+/// What a section says, or all sections up to it together.
+pub(crate) enum Part {
+    Head {
+        mapping: [u8; DATABASES as usize],
+        covers: Lsn,
+    },
+    /// Streams of which all is there; none if the section is a piece of a large one.
+    Streams(Vec<Result<Box<Stream>, Contradiction>>),
+    Tail {
+        end: Lsn,
+        generation_bound: u32,
+        next_sorted: u64,
+    },
+}
+
+/// Reads sections, one after the other.
+#[derive(Default)]
+pub(crate) struct Reader {
+    /// A large stream whose pieces are coming.
+    large: Option<Restoring>,
+}
+
+impl Reader {
+    /// What the next section says; `sorted` is what its streams may lie in.
+    pub(crate) fn take(
+        &mut self,
+        section: &[u8],
+        sorted: &mut SortedSet,
+    ) -> Result<Part, Contradiction> {
+        // A large stream whose end does not come was removed while the checkpoint was taken.
+        let large = self.large.take();
+        let Ok((decoded, len)) = bincode::decode_from_slice::<Section, _>(section, CONFIG) else {
+            return Err("a section of the checkpoint is malformed");
+        };
+        if len != section.len() {
+            return Err("a section of the checkpoint is longer than what it says");
         }
-        log.entries_live(stream.index.lsns());
-        if let Some(runs) = stream.index.runs() {
-            runs.retain();
+        let mut streams = Vec::new();
+        match decoded {
+            Section::Head { mapping, covers } => return head(mapping, covers),
+            Section::Streams(images) => {
+                let restored = images.into_iter().map(|image| image.restore(sorted));
+                streams.extend(restored.map(|stream| stream.and_then(Restoring::finish)));
+            }
+            Section::Large(image) => self.large = Some(image.restore(sorted)?),
+            Section::Nodes(nodes) => {
+                let mut large = large.ok_or(NO_LARGE)?;
+                large.add_nodes(nodes)?;
+                self.large = Some(large);
+            }
+            Section::Pending(groups) => {
+                let mut large = large.ok_or(NO_LARGE)?;
+                for (group, pending) in groups {
+                    large.add_pending(group, pending)?;
+                }
+                self.large = Some(large);
+            }
+            Section::LargeEnd => streams.push(large.ok_or(NO_LARGE)?.finish()),
+            Section::Tail {
+                end,
+                generation_bound,
+                next_sorted,
+            } => {
+                let end = Lsn(end);
+                return Ok(Part::Tail {
+                    end,
+                    generation_bound,
+                    next_sorted,
+                });
+            }
         }
-        self.keyspace.insert(stream)
+        Ok(Part::Streams(streams))
     }
+}
+
+fn head(mapping: [u8; DATABASES as usize], covers: u64) -> Result<Part, Contradiction> {
+    let mut sorted = mapping;
+    sorted.sort_unstable();
+    let mut in_order = sorted.iter().enumerate();
+    if !in_order.all(|(at, &db)| at == usize::from(db)) {
+        return Err("the checkpoint's table of databases is malformed");
+    }
+    let covers = Lsn(covers);
+    Ok(Part::Head { mapping, covers })
 }
 
 const NO_LARGE: Contradiction = "the checkpoint has a piece of a stream without its head";

@@ -12,6 +12,8 @@ mod backup;
 mod golden;
 /// How a broker starts and ends, and that a kill changes nothing that it had said.
 mod lifecycle;
+/// What a data directory shows to tools, and what they make of a damaged one.
+mod tools;
 /// What `docs/tour.md` shows is what the broker answers.
 mod tour;
 

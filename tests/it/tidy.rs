@@ -26,7 +26,8 @@ const ENGINE_RANKS: &[&[&str]] = &[
     &["checkpoint"],
     // A batch is the engine's lock held: the two are one layer in two folders.
     &["batch", "engine"],
-    &["check"],
+    &["check", "dump"],
+    &["repair"],
     &["fuzzing"],
 ];
 

@@ -323,7 +323,7 @@ fn claims(pending: &[PendingParts]) -> impl Iterator<Item = &[PendingParts]> {
 }
 
 /// The records of what is remembered of producers.
-fn producers_changes(parts: &ProducersParts) -> impl Iterator<Item = StreamChange<'_>> {
+pub(super) fn producers_changes(parts: &ProducersParts) -> impl Iterator<Item = StreamChange<'_>> {
     let set = StreamChange::ProducersSet {
         seconds: parts.settings.seconds,
         count_max: parts.settings.count_max,

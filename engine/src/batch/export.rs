@@ -61,7 +61,7 @@ pub(super) fn parts_of(stream: &Stream) -> StreamParts {
     }
 }
 
-fn producers_parts(producers: &Producers) -> ProducersParts {
+pub(super) fn producers_parts(producers: &Producers) -> ProducersParts {
     let sent = producers.iter().map(|(producer, iid, id)| SentParts {
         producer: producer.to_vec(),
         iid: iid.to_vec(),

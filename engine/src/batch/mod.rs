@@ -17,6 +17,7 @@ mod once;
 mod progress;
 mod references;
 mod streams;
+mod transplant;
 mod trim;
 
 pub use build::{
@@ -35,6 +36,8 @@ pub use info::{
 pub use once::{Added, Message, ProducersInfo, Remembering};
 pub use references::{Delete, Deletion, RefPolicy};
 pub use streams::{Counters, NewId, Range, StreamInfo, Trim, TrimStrategy};
+
+pub(crate) use transplant::Transplanted;
 
 use crate::engine::Core;
 use crate::error::{Error, Result};

@@ -304,7 +304,7 @@ fn unfinished(dir: &Path) -> PathBuf {
 
 /// Removes what there is of a backup that was not finished; anything else in it is left, and an
 /// error.
-fn discard(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
+pub(crate) fn discard(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
     let is_missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
     for part in [LOG, CHECKPOINT, SORTED] {
         let part = dir.join(part);

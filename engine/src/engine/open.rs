@@ -11,19 +11,19 @@ use crate::index::corrupt_at;
 use crate::log::recovery::{self, Known};
 use crate::log::{Commit, Log, Prepare, Progress, replay};
 use crate::options::{Options, Recovery, Threads};
-use crate::sorted::{self, BlockCache, SortedSet};
+use crate::sorted::{self, BlockCache, LostRun, SortedSet};
 use crate::state::{Mender, State};
 use crate::storage::{Clock, Storage};
 use crate::{Error, Loss, Lsn, RecoveryReport, Result};
 
 /// The file that is locked while a directory is open.
-pub(super) const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 /// The directory of log segments.
-pub(super) const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 /// The directory of checkpoints.
-pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// The directory of sorted segments.
-pub(super) const SORTED: &str = "sorted";
+pub(crate) const SORTED: &str = "sorted";
 /// The directory in which backups may be kept; nothing in it is looked at.
 pub const BACKUP: &str = "backup";
 
@@ -57,6 +57,7 @@ impl Parts {
             progress,
             prepare,
             commit,
+            look: None,
         }
     }
 
@@ -104,7 +105,11 @@ impl Parts {
         stores.extend(checkpoint::stores(&*self.storage, &checkpoint_dir)?);
         let store = most_common(&stores).unwrap_or_else(|| self.new_store());
         self.prepare.belong_to(store);
-        let checkpoints = checkpoint::find(&*self.storage, &checkpoint_dir, store)?;
+        let mut checkpoints = checkpoint::find(&*self.storage, &checkpoint_dir, store)?;
+        let skip = self.look.unwrap_or(0);
+        if skip > 0 {
+            checkpoints.leave_out(&*self.storage, skip)?;
+        }
         report.unknown_files.extend(checkpoints.unknown);
         report.damaged_checkpoints = checkpoints.damaged;
         let newest = checkpoints.newest.as_ref().map(|(kept, _)| kept.report);
@@ -114,6 +119,7 @@ impl Parts {
             durable: newest.map_or(Lsn::ZERO, |newest| newest.end),
             has_checkpoint: newest.is_some(),
             mode: self.options.recovery,
+            is_look: self.look.is_some(),
         };
         let used = newest.map_or(0, |newest| newest.bytes);
         self.prepare.keep_room(Some(checkpoints.room), used);
@@ -129,14 +135,17 @@ impl Parts {
             restore(&mut core, &newest.path, &bytes)?;
             kept.insert(0, newest);
             self.check_homes(&core.log, &mut report)?;
+            self.report_lost(core.state.sorted.lost(), &mut report);
         }
         self.replay(&mut core, &found.runs, &mut report)?;
         core.state.finish_recovery(&core.log)?;
-        if self.options.threads == Threads::Inline {
-            self.prepare.prime();
-        }
-        if found.is_cut {
-            core.log.void_transaction();
+        if self.look.is_none() {
+            if self.options.threads == Threads::Inline {
+                self.prepare.prime();
+            }
+            if found.is_cut {
+                core.log.void_transaction();
+            }
         }
         (report.streams, report.entries) = core.state.counts();
         report.duration = self.clock.monotonic().saturating_sub(started);
@@ -175,9 +184,11 @@ impl Parts {
     /// The head of the recovered log, and the state before its first record.
     fn core_at(&self, found: &mut recovery::Recovered, sorted: SortedSet) -> Core {
         let segments = std::mem::take(&mut found.segments);
-        let active = Arc::clone(segments.last().expect("a log has an active segment"));
-        self.prepare
-            .restart(&active, found.next.take(), found.has_reserve);
+        if self.look.is_none() {
+            let active = Arc::clone(segments.last().expect("a log has an active segment"));
+            self.prepare
+                .restart(&active, found.next.take(), found.has_reserve);
+        }
         self.progress.restart(found.end);
         let prepare = Arc::clone(&self.prepare);
         let progress = Arc::clone(&self.progress);
@@ -219,7 +230,7 @@ impl Parts {
             });
         }
         if let Some(mender) = mender {
-            let assumed = mender.finish(state);
+            let assumed = mender.finish(state, log, !report.losses.is_empty());
             report.mended = assumed.map_err(|what| corrupt_at(log, log.end(), what))?;
         }
         report.frames = replayed.frames;
@@ -240,6 +251,21 @@ impl Parts {
                 Ok(())
             }
             (checked, _) => checked,
+        }
+    }
+
+    /// A file that the checkpoint names may be missing, or damaged where a run of it is told.
+    fn report_lost(&self, lost: &[LostRun], report: &mut RecoveryReport) {
+        for run in lost {
+            let path = self.sorted_dir().join(sorted::name(run.file));
+            if !report.losses.iter().any(|loss| loss.path == path) {
+                report.losses.push(Loss {
+                    path,
+                    offset: 0,
+                    len: 0,
+                    what: "a sorted segment with entries of the checkpoint is missing or damaged",
+                });
+            }
         }
     }
 

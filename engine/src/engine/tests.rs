@@ -5,7 +5,7 @@ mod damage;
 #[cfg(feature = "schedule")]
 mod schedule;
 mod small_scope;
-mod sorting;
+pub(crate) mod sorting;
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -20,11 +20,11 @@ use crate::{
     Result, SyncPolicy, Threads, Trim, TrimStrategy,
 };
 
-const DIR: &str = "/data";
+pub(crate) const DIR: &str = "/data";
 const KEY: &[u8] = b"orders";
 const GROUP: &[u8] = b"workers";
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         segment_size: 8 << 10,
         threads: Threads::Inline,
@@ -34,7 +34,7 @@ fn options() -> Options {
     }
 }
 
-fn open_with(storage: &SimulatedStorage, options: Options) -> Result<Engine> {
+pub(crate) fn open_with(storage: &SimulatedStorage, options: Options) -> Result<Engine> {
     let clock = Arc::new(SimulatedClock::new(1_000));
     Engine::open_on(Arc::new(storage.clone()), clock, Path::new(DIR), options)
 }
@@ -72,7 +72,7 @@ fn commit(engine: &Engine, command: impl FnOnce(&mut Batch<'_>) -> Result<()>) -
 }
 
 /// All that can be seen of the state, as text.
-fn picture(engine: &Engine) -> String {
+pub(crate) fn picture(engine: &Engine) -> String {
     try_picture(engine).unwrap()
 }
 
@@ -138,14 +138,14 @@ fn digest(fields: Option<crate::Fields<'_>>) -> String {
     format!("{} {}", bytes.len(), crc32fast::hash(&bytes))
 }
 
-type Step = fn(&Engine) -> Result<()>;
+pub(crate) type Step = fn(&Engine) -> Result<()>;
 
 fn step(engine: &Engine, command: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<()> {
     commit(engine, command).map(drop)
 }
 
 /// A workload with a bit of everything, over several segments and checkpoints.
-const SCRIPT: &[Step] = &[
+pub(crate) const SCRIPT: &[Step] = &[
     |engine| step(engine, |batch| add(batch, 1, 900).map(drop)),
     |engine| {
         step(engine, |batch| {

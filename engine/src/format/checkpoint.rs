@@ -148,6 +148,15 @@ pub(crate) fn take_part<'a>(rest: &mut &'a [u8], index: u32) -> Result<Part<'a>,
     Ok(Part::Section(section))
 }
 
+/// What lies behind a section that is not valid, if its length can be believed; else nothing.
+pub(crate) fn skip_part(rest: &[u8]) -> &[u8] {
+    let Some(len) = rest.get(..4).map(|len| u32_at(len, 0) as usize) else {
+        return &[];
+    };
+    let behind = rest.get(SECTION_HEADER_LEN + len..).filter(|_| len > 0);
+    behind.unwrap_or_default()
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }

@@ -2,7 +2,7 @@
 
 use std::iter::Peekable;
 
-use super::{Index, Node, Run};
+use super::{Index, Node, Position, Run};
 use crate::format::sorted::RunRow;
 use crate::{EntryId, Result};
 
@@ -33,6 +33,29 @@ impl Index {
     pub(crate) fn extents(&self) -> impl Iterator<Item = Result<Extent>> {
         let mut parts = self.parts().peekable();
         std::iter::from_fn(move || next_extent(&mut parts))
+    }
+
+    /// Whether the entry at `position` is in another node than the one before it; a row that
+    /// cannot be read starts none.
+    pub(crate) fn opens_node(&self, position: Position) -> bool {
+        let Some(run) = self.run(position.part) else {
+            let goes_on = self.node_part(position) == Some(0)
+                && self.runs().is_some_and(|runs| runs.log_continues);
+            return position.at == 0 && !goes_on;
+        };
+        if position.at == 0 {
+            return !run.continues;
+        }
+        let node = |at: usize| {
+            let ordinal = run.ordinal(u32::try_from(at).ok()?);
+            run.file.node_of(&run.row().ok()?, ordinal).ok()
+        };
+        let (before, here) = (node(position.at - 1), node(position.at));
+        before.is_some() && here.is_some() && before != here
+    }
+
+    fn node_part(&self, position: Position) -> Option<usize> {
+        position.part.checked_sub(self.run_count())
     }
 
     /// How many entries the nodes have and had, from the first node on.

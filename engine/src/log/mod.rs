@@ -19,6 +19,7 @@ pub(crate) mod scan;
 pub(crate) mod segment;
 mod set;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use buffer::Buffer;
@@ -257,11 +258,15 @@ impl Log {
 
     #[cold]
     fn missing(&self, lsn: Lsn) -> Error {
-        let active = self.segments.active();
+        let path = match self.segments.last() {
+            Some(segment) => {
+                let name = segment::name(self.segments.home_of(lsn));
+                segment.path().with_file_name(name)
+            }
+            None => PathBuf::from(segment::name(lsn)),
+        };
         Error::Corrupt {
-            path: active
-                .path()
-                .with_file_name(segment::name(self.segments.home_of(lsn))),
+            path,
             offset: 0,
             what: "the log segment that holds this position is missing",
         }
@@ -313,6 +318,11 @@ impl Log {
     /// Nothing can be acknowledged any more: state and log may differ.
     pub(crate) fn poison(&self) {
         self.progress.poison();
+    }
+
+    /// The segments, to look at.
+    pub(crate) fn segments_ref(&self) -> &SegmentSet {
+        &self.segments
     }
 
     pub(crate) fn segments(&mut self) -> &mut SegmentSet {

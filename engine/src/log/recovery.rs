@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::prepare::{Prepare, RESERVE, UNFINISHED};
 use super::scan::{Bytes, Run, Stop};
-use super::segment::{self, Segment};
+use super::segment::{self, Flaw, Segment};
 use crate::error::io_error;
 use crate::format::frame;
 use crate::storage::Storage;
@@ -49,10 +49,37 @@ pub(crate) struct Recovered {
 pub(crate) struct Listing {
     dir: PathBuf,
     segments: Vec<Arc<Segment>>,
-    /// Segments that cannot be opened, and how long they are.
-    damaged: Vec<(Error, u64)>,
+    /// Segments that cannot be opened.
+    damaged: Vec<Damaged>,
     has_reserve: bool,
     unknown_files: Vec<PathBuf>,
+}
+
+/// A segment that cannot be opened.
+struct Damaged {
+    error: Error,
+    /// How long the file is.
+    len: u64,
+    /// What is left of it, to read from.
+    remains: Option<Segment>,
+}
+
+impl Damaged {
+    /// What is wrong, and how many bytes are lost.
+    fn split(self) -> (Error, u64, Option<Arc<Segment>>) {
+        match self.remains {
+            Some(cut) if cut.flaw() == Some(Flaw::Cut) => {
+                let error = Error::Corrupt {
+                    path: cut.path().to_owned(),
+                    offset: self.len,
+                    what: "a log segment is shorter than its header says",
+                };
+                let missing = cut.len().saturating_sub(self.len);
+                (error, missing, Some(Arc::new(cut)))
+            }
+            remains => (self.error, self.len, remains.map(Arc::new)),
+        }
+    }
 }
 
 /// What is known before the log is read.
@@ -64,6 +91,8 @@ pub(crate) struct Known {
     pub(crate) durable: Lsn,
     pub(crate) has_checkpoint: bool,
     pub(crate) mode: Recovery,
+    /// Nothing will be appended: no segment is made to go on in.
+    pub(crate) is_look: bool,
 }
 
 /// Lists the log in `dir`, and removes what was not finished.
@@ -84,7 +113,11 @@ pub(crate) fn list(storage: &dyn Storage, dir: &Path, prepare: &Prepare) -> Resu
         if segment::parse_name(&entry.name).is_some() && !entry.is_dir {
             match Segment::open(storage, &path) {
                 Ok(segment) => listing.segments.push(Arc::new(segment)),
-                Err(error @ Error::Corrupt { .. }) => listing.damaged.push((error, entry.len)),
+                Err(error @ Error::Corrupt { .. }) => listing.damaged.push(Damaged {
+                    remains: Segment::open_remains(storage, &path)?,
+                    error,
+                    len: entry.len,
+                }),
                 Err(error) => return Err(error),
             }
         } else if entry.name == RESERVE && !entry.is_dir {
@@ -164,11 +197,16 @@ impl Reading {
             durable: known.durable,
             is_end_damaged: false,
         };
-        for (error, len) in listing.damaged {
+        let mut segments = listing.segments;
+        for damaged in listing.damaged {
+            let (error, len, remains) = damaged.split();
             reading.lose(error, len)?;
+            segments.extend(remains);
         }
-        for segment in listing.segments {
-            if segment.store() == store {
+        segments.sort_by_key(|segment| segment.first_lsn());
+        for segment in segments {
+            let is_headless = segment.flaw() == Some(Flaw::Headless);
+            if segment.store() == store || is_headless {
                 reading.segments.push(segment);
                 continue;
             }
@@ -211,7 +249,8 @@ impl Reading {
         let mut expected = Lsn::ZERO;
         for index in 0..self.segments.len() {
             let first = self.segments[index].first_lsn();
-            if first < expected {
+            let is_guess = |at: usize| self.segments[at].flaw() == Some(Flaw::Headless);
+            if first < expected && !is_guess(index - 1) {
                 return Err(Error::Corrupt {
                     path: self.segments[index].path().to_owned(),
                     offset: 0,
@@ -234,6 +273,10 @@ impl Reading {
 
     /// A log that has no segment begins.
     fn begin(mut self, prepare: &Prepare) -> Result<Recovered> {
+        if self.known.is_look {
+            self.found.end = self.known.durable;
+            return Ok(self.found);
+        }
         // Behind whatever a salvaged checkpoint refers to; at 0 in a new directory.
         let step = crate::limits::SEGMENT_SIZE_MAX;
         let first = Lsn(self.known.durable.0.next_multiple_of(step));
@@ -249,6 +292,9 @@ impl Reading {
         self.last = first.min(self.segments.len() - 1);
         for index in self.last..self.segments.len() {
             let segment = Arc::clone(&self.segments[index]);
+            if segment.flaw() == Some(Flaw::Headless) {
+                continue;
+            }
             let from = segment.frames_lsn().max(self.known.begin);
             if from >= segment.end_lsn() {
                 // Salvage only: the segments end before the checkpoint begins.
@@ -320,7 +366,7 @@ impl Reading {
                 Stop::Bad(what) => what,
             };
             let (is_last, behind) = self.look_behind(bytes, run.to)?;
-            if is_last && self.durable <= run.to {
+            if is_last && self.durable <= run.to && segment.flaw().is_none() {
                 self.mend(segment, bytes, run.to)?;
                 return Ok(false);
             }
@@ -391,7 +437,7 @@ impl Reading {
     /// read from a cache that the disk knows nothing of.
     fn rewrite(&self, segment: &Segment, bytes: Bytes<'_>, end: Lsn) -> Result<()> {
         let accepted = self.durable.max(bytes.lsn);
-        if accepted >= end {
+        if accepted >= end || segment.flaw().is_some() {
             return Ok(());
         }
         let [from, to] = [accepted, end].map(|lsn| usize::try_from(lsn.since(bytes.lsn)));
@@ -403,12 +449,23 @@ impl Reading {
 
     /// Decides in which segment the log goes on.
     fn settle_end(mut self, storage: &dyn Storage, prepare: &Prepare) -> Result<Recovered> {
-        let mut rest = self.segments.split_off(self.last + 1).into_iter();
+        let mut rest = self.segments.split_off(self.last + 1);
+        if rest.iter().any(|segment| segment.flaw().is_some()) {
+            // Whatever they hold, the log goes on behind them, and not over them.
+            self.segments.append(&mut rest);
+            self.last = self.segments.len() - 1;
+            self.is_end_damaged = true;
+        }
+        let mut rest = rest.into_iter();
         for segment in &self.segments {
             segment.mark_filled(segment.end_lsn());
         }
         let active = self.segments[self.last].end_lsn();
         let mut next = rest.next().filter(|next| next.first_lsn() == active);
+        if self.known.is_look {
+            self.found.segments = self.segments;
+            return Ok(self.found);
+        }
         for unused in rest {
             // Prepared for a transaction that was never written.
             storage

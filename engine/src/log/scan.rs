@@ -40,6 +40,22 @@ pub(crate) struct Run {
     pub(crate) is_cut: Option<bool>,
 }
 
+/// What there is at a place of a segment.
+pub(crate) enum Piece<'a> {
+    Frame(Lsn, Frame<'a>),
+    Gap(Gap),
+}
+
+/// Bytes that are no valid frame.
+pub(crate) struct Gap {
+    pub(crate) lsn: Lsn,
+    /// Bytes up to the next valid frame, or up to the last byte that is not zero.
+    pub(crate) len: u64,
+    pub(crate) what: &'static str,
+    /// No valid frame follows in this segment.
+    pub(crate) is_last: bool,
+}
+
 impl<'a> Bytes<'a> {
     fn rest(self, lsn: Lsn) -> &'a [u8] {
         let skip = usize::try_from(lsn.since(self.lsn)).unwrap_or(usize::MAX);
@@ -80,6 +96,32 @@ impl<'a> Bytes<'a> {
                 }
             }
         }
+    }
+
+    /// All that there is, from the first byte on: valid frames, and what lies between them.
+    pub(crate) fn pieces(self) -> impl Iterator<Item = Piece<'a>> {
+        let mut next = Some(self.lsn);
+        std::iter::from_fn(move || {
+            let at = next.take()?;
+            let what = match self.decode(at) {
+                Found::Frame(frame) => {
+                    if !frame.has(frame::SEALS) {
+                        next = Some(at.plus(frame.space() as u64));
+                    }
+                    return Some(Piece::Frame(at, frame));
+                }
+                Found::Nothing => "expected a frame, found zeros",
+                Found::Bad(what) => what,
+            };
+            next = self.next_frame(at).map(|(lsn, _)| lsn);
+            let dirty = self.dirty_len(at) as u64;
+            Some(Piece::Gap(Gap {
+                lsn: at,
+                len: next.map_or(dirty, |next| next.since(at)),
+                what,
+                is_last: next.is_none(),
+            }))
+        })
     }
 
     /// The next valid frame behind `lsn`, wherever it starts.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::error::io_error;
 use crate::format::segment::{FIELDS_LEN, HEADER_LEN, Header};
+use crate::limits::SEGMENT_SIZE_MAX;
 use crate::storage::{Access, Map, Storage, StorageFile, read_full_at, write_all_at};
 use crate::{Error, Lsn, Result};
 
@@ -34,6 +35,17 @@ pub(crate) struct Segment {
     file: Mutex<Option<Arc<dyn StorageFile>>>,
     map: Map,
     filled: AtomicU64,
+    /// What is wrong with the file as a whole, if anything is.
+    flaw: Option<Flaw>,
+}
+
+/// What is wrong with a file of which some is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// It is shorter than its header says.
+    Cut,
+    /// Its header cannot be read: frames cannot be verified, but entries can.
+    Headless,
 }
 
 impl Segment {
@@ -64,10 +76,53 @@ impl Segment {
         Self::new(path.to_owned(), header, file)
     }
 
+    /// Opens what is left of a file that [`Segment::open`] refuses, to read entries from it, and
+    /// frames if there is a header.
+    pub(crate) fn open_remains(storage: &dyn Storage, path: &Path) -> Result<Option<Self>> {
+        let file = storage
+            .open(path, Access::Read)
+            .map_err(|error| io_error("open", path, error))?;
+        let size = file.size().map_err(|error| io_error("stat", path, error))?;
+        let mut bytes = [0; FIELDS_LEN];
+        read_full_at(&*file, 0, &mut bytes).map_err(|error| io_error("read", path, error))?;
+        let named = path.file_name().and_then(|name| name.to_str());
+        let Some(first) = named
+            .and_then(parse_name)
+            .filter(|_| size > HEADER_LEN as u64)
+        else {
+            return Ok(None);
+        };
+        let header = Header::decode(&bytes).ok();
+        let (header, flaw) = match header.filter(|header| header.first == first) {
+            Some(header) if size >= header.len => return Ok(None),
+            Some(header) => (header, Flaw::Cut),
+            None => {
+                let (len, identity) = (size.min(SEGMENT_SIZE_MAX), 0);
+                if first.0.checked_add(len).is_none() {
+                    return Ok(None);
+                }
+                let header = Header {
+                    first,
+                    len,
+                    identity,
+                    store: 0,
+                };
+                (header, Flaw::Headless)
+            }
+        };
+        let mut segment = Self::map(path.to_owned(), header, file, size.min(header.len))?;
+        segment.flaw = Some(flaw);
+        Ok(Some(segment))
+    }
+
     /// Wraps a file that has been prepared for `header`.
     pub(crate) fn new(path: PathBuf, header: Header, file: Arc<dyn StorageFile>) -> Result<Self> {
+        Self::map(path, header, file, header.len)
+    }
+
+    fn map(path: PathBuf, header: Header, file: Arc<dyn StorageFile>, len: u64) -> Result<Self> {
         let map = file
-            .map(header.len)
+            .map(len)
             .map_err(|error| io_error("map", &path, error))?;
         Ok(Self {
             path,
@@ -75,6 +130,7 @@ impl Segment {
             file: Mutex::new(Some(file)),
             map,
             filled: AtomicU64::new(HEADER_LEN as u64),
+            flaw: None,
         })
     }
 
@@ -84,6 +140,11 @@ impl Segment {
         let filled = self.filled.load(Ordering::Acquire);
         let filled = usize::try_from(filled).expect("a segment is mapped, so its length fits");
         self.map.prefix(filled.min(self.map.len()))
+    }
+
+    /// What is wrong with the file as a whole, if anything is.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        self.flaw
     }
 
     /// The file.
@@ -171,9 +232,10 @@ impl Segment {
             let piece = &mut piece[..part.len()];
             let read = read_full_at(&*file, offset, piece)
                 .map_err(|error| io_error("read", &self.path, error))?;
-            if read < part.len() {
+            if read < part.len() && self.flaw != Some(Flaw::Cut) {
                 return Err(self.too_short(offset + read as u64));
             }
+            piece[read..].fill(0);
             // Summing up is faster than asking each byte.
             if piece.iter().fold(0, |all, byte| all | byte) != 0 {
                 part.copy_from_slice(piece);
@@ -205,7 +267,7 @@ impl Segment {
         into.resize(len.expect("a segment is mapped, so its length fits"), 0);
         let read = read_full_at(&*file, offset, into)
             .map_err(|error| io_error("read", &self.path, error))?;
-        if read < into.len() {
+        if read < into.len() && self.flaw != Some(Flaw::Cut) {
             return Err(self.too_short(offset + read as u64));
         }
         Ok(())

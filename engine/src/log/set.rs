@@ -26,9 +26,8 @@ struct Held {
 }
 
 impl SegmentSet {
-    /// `segments` are in order, the last one is active.
+    /// `segments` are in order, the last one is active. A log that is only looked at may have none.
     pub(crate) fn new(segments: Vec<Arc<Segment>>) -> Self {
-        assert!(!segments.is_empty(), "a log has an active segment");
         let held = segments
             .into_iter()
             .map(|segment| Held {
@@ -47,12 +46,16 @@ impl SegmentSet {
         &self.held[self.held.len() - 1].segment
     }
 
+    pub(crate) fn last(&self) -> Option<&Arc<Segment>> {
+        self.held.last().map(|held| &held.segment)
+    }
+
     pub(crate) fn find(&self, lsn: Lsn) -> Option<&Arc<Segment>> {
         self.index_of(lsn).map(|index| &self.held[index].segment)
     }
 
     fn index_of(&self, lsn: Lsn) -> Option<usize> {
-        let last = self.held.len() - 1;
+        let last = self.held.len().checked_sub(1)?;
         if self.held[last].segment.covers(lsn) {
             return Some(last);
         }

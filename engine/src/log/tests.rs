@@ -48,6 +48,7 @@ impl Journal {
             durable,
             has_checkpoint: begin > Lsn::ZERO,
             mode,
+            is_look: false,
         };
         let listing = recovery::list(&*storage, Path::new(DIR), &prepare)?;
         let found = recovery::recover(&*storage, listing, &prepare, known)?;

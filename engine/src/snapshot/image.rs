@@ -12,7 +12,7 @@ use crate::index::{Index, Node, Run, RunParts, Runs, Tail};
 use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX};
 use crate::names::Names;
 use crate::producers::{Producers, Settings};
-use crate::sorted::SortedSet;
+use crate::sorted::{LostRun, SortedSet};
 use crate::stream::Stream;
 
 type IdImage = (u64, u64);
@@ -148,8 +148,18 @@ impl StreamImage {
         }
     }
 
+    /// A stream as it is, whenever and wherever its entries were written.
+    pub(super) fn without_places(stream: &Stream) -> Self {
+        Self {
+            used_s: 0,
+            runs: None,
+            groups: stream.groups().map(GroupImage::of).collect(),
+            ..Self::head_of(stream, Lsn::ZERO)
+        }
+    }
+
     /// The stream, and the nodes that it has at least.
-    pub(super) fn restore(self, sorted: &SortedSet) -> Result<Restoring, Contradiction> {
+    pub(super) fn restore(self, sorted: &mut SortedSet) -> Result<Restoring, Contradiction> {
         if self.key.len() > KEY_LEN_MAX {
             return Err("a key in the checkpoint is over the limit");
         }
@@ -270,15 +280,26 @@ impl RunsImage {
         }
     }
 
-    fn restore(self, stream: u64, sorted: &SortedSet) -> Result<Runs, Contradiction> {
-        let (mut list, mut is_lost) = (Vec::with_capacity(self.list.len()), false);
+    fn restore(self, stream: u64, sorted: &mut SortedSet) -> Result<Runs, Contradiction> {
+        let mut list: Vec<Run> = Vec::with_capacity(self.list.len());
+        let mut is_lost = false;
         for run in self.list {
+            let (file, entries) = (run.file, u64::from(run.live));
             match run.restore(stream, sorted) {
                 Ok(mut run) => {
                     run.continues &= !std::mem::take(&mut is_lost);
                     list.push(run);
                 }
-                Err(_) if sorted.is_salvage => is_lost = true,
+                Err(_) if sorted.is_salvage => {
+                    is_lost = true;
+                    let before = list.last().and_then(|run| run.row().ok());
+                    sorted.note_lost(LostRun {
+                        stream,
+                        file,
+                        entries,
+                        after: before.map(|row| row.last_id),
+                    });
+                }
                 Err(what) => return Err(what),
             }
         }

@@ -55,6 +55,11 @@ impl Block {
         Some((self.entries[at].0, self.body(at)))
     }
 
+    /// The entries in order: ID and body.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (EntryId, &[u8])> {
+        (0..self.entries.len()).map(|at| (self.entries[at].0, self.body(at)))
+    }
+
     /// The ordinal of the first entry whose ID is not below `id`, or the one behind the block.
     pub(crate) fn lower_bound(&self, id: EntryId) -> u32 {
         let at = self.entries.partition_point(|entry| entry.0 < id);

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use block::Block;
 pub(crate) use build::{Builder, Built};
 pub(crate) use cache::BlockCache;
-pub(crate) use set::{SortedSet, find};
+pub(crate) use set::{LostRun, SortedSet, find};
 
 use crate::error::io_error;
 use crate::format::sorted::{self as format, BlockRow, Footer, NodeRow, Row, RunRow};
@@ -159,6 +159,12 @@ impl SortedFile {
     fn row<R: Row>(&self, row: u32) -> Result<R> {
         R::decode(self.bytes(), self.id, &self.footer, row)
             .map_err(|what| self.corrupt(self.footer.tables_at, what))
+    }
+
+    /// The blocks of a run, read once, each or what is wrong with it.
+    pub(crate) fn blocks_of(&self, run: &RunRow) -> impl Iterator<Item = Result<Arc<Block>>> {
+        let numbers = run.first_block..run.first_block + run.blocks;
+        numbers.map(|number| self.passing_block(number))
     }
 
     /// Run number `slot`.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::{BlockCache, SUFFIX, SortedFile, UNFINISHED};
 use crate::error::io_error;
 use crate::storage::Storage;
-use crate::{Error, Result};
+use crate::{EntryId, Error, Result};
 
 /// All sorted segments.
 pub(crate) struct SortedSet {
@@ -26,6 +26,21 @@ pub(crate) struct SortedSet {
     current_from: u64,
     /// A run whose file is damaged is left out rather than refused.
     pub(crate) is_salvage: bool,
+    /// What was left out.
+    lost: Vec<LostRun>,
+}
+
+/// A run that a checkpoint names, and that is not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LostRun {
+    /// The number of the stream that it belonged to.
+    pub(crate) stream: u64,
+    /// The id of its file.
+    pub(crate) file: u64,
+    /// How many entries the stream had in it.
+    pub(crate) entries: u64,
+    /// The last ID of the run before it; `None` if it was the first.
+    pub(crate) after: Option<EntryId>,
 }
 
 struct Held {
@@ -115,6 +130,7 @@ impl SortedSet {
             begun: 0,
             current_from: 0,
             is_salvage,
+            lost: Vec::new(),
         }
     }
 
@@ -125,6 +141,16 @@ impl SortedSet {
     /// The file with that id.
     pub(crate) fn find(&self, id: u64) -> Option<&Arc<SortedFile>> {
         self.held.get(&id).map(|held| &held.file)
+    }
+
+    /// A run is left out.
+    pub(crate) fn note_lost(&mut self, run: LostRun) {
+        self.lost.push(run);
+    }
+
+    /// The runs that were left out.
+    pub(crate) fn lost(&self) -> &[LostRun] {
+        &self.lost
     }
 
     /// An id that no file has had.

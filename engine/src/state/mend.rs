@@ -30,6 +30,8 @@ const GROUP_NAMELESS: &str = "the name of a group is lost: it has a new one";
 const GROUP_REMOVED: &str = "a group was made where one was: the removal of that one is lost";
 const CONSUMER_NAMELESS: &str = "the name of a consumer is lost: it has a new one";
 const CONSUMER_REMOVED: &str = "a consumer was made where one was: the removal of that one is lost";
+const LAST_ID_RAISED: &str =
+    "entries were delivered or deleted whose adding is lost: their IDs are not given again";
 const COUNT_UNKNOWN: &str = "deliveries of pending entries are lost: their counts are at least";
 
 /// A replay over damage.
@@ -312,8 +314,45 @@ impl Mender {
         })
     }
 
-    /// Replay is over: gives names to streams that have none, or one that is another's by now.
-    pub(crate) fn finish(mut self, state: &mut State) -> Result<Vec<Mended>, Contradiction> {
+    /// Sees to it that no ID is given again that was seen in use, though its entry is lost.
+    fn raise_last_ids(&mut self, state: &mut State, log: &mut Log) -> Result<(), Contradiction> {
+        for slot in 0..state.keyspace.slot_count() {
+            let Some(stream) = state.keyspace.stream_mut(slot) else {
+                continue;
+            };
+            let pending = stream
+                .groups()
+                .filter_map(|(_, _, group)| group.pending.bounds());
+            let highest = pending
+                .map(|(_, highest)| highest)
+                .max()
+                .unwrap_or_default();
+            let last_id = highest.max(stream.tombstone());
+            if last_id > stream.last_id {
+                let raised = StreamChange::CountersSet {
+                    last_id,
+                    entries_added: stream.entries_added,
+                    max_deleted: stream.max_deleted(),
+                };
+                stream.apply(&raised, Lsn::ZERO, log)?;
+                let number = stream.number;
+                self.note(number, LAST_ID_RAISED);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replay is over, and something was lost or not: gives names to streams that have none, or
+    /// one that is another's by now.
+    pub(crate) fn finish(
+        mut self,
+        state: &mut State,
+        log: &mut Log,
+        has_losses: bool,
+    ) -> Result<Vec<Mended>, Contradiction> {
+        if has_losses {
+            self.raise_last_ids(state, log)?;
+        }
         let mut bearers: HashMap<(u8, Vec<u8>), u64> = HashMap::new();
         let mut losers = Vec::new();
         let nameless = |mender: &Self, stream| {

@@ -11,7 +11,7 @@ mod real;
 pub mod simulated;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,10 @@ pub trait Storage: Send + Sync + 'static {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a name. Open files and maps stay usable.
     fn unlink(&self, path: &Path) -> io::Result<()>;
+    /// The path of a directory that exists, without `..` and links in it.
+    fn canonical(&self, dir: &Path) -> io::Result<PathBuf> {
+        Ok(dir.to_owned())
+    }
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// A number that was never given before, to tell apart what the same name has held.

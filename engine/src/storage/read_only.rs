@@ -11,11 +11,11 @@ use std::sync::Arc;
 use super::{Access, DirEntry, Map, Storage, StorageFile};
 
 /// Another storage, for reading only.
-pub(crate) struct ReadOnly<S>(pub(crate) S);
+pub(crate) struct ReadOnly(pub(crate) Arc<dyn Storage>);
 
 struct ReadOnlyFile(Arc<dyn StorageFile>);
 
-impl<S: Storage> Storage for ReadOnly<S> {
+impl Storage for ReadOnly {
     fn create_dir(&self, _dir: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -25,7 +25,11 @@ impl<S: Storage> Storage for ReadOnly<S> {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.0.list(dir)
+        match self.0.list(dir) {
+            // It would have been created.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed,
+        }
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn StorageFile>> {

@@ -290,7 +290,10 @@ fn mend(core: &mut Core, lsns: &[Lsn], gap: &std::ops::Range<usize>) -> (State, 
             .replay(&mut state, (record, lsn), &mut core.log, &mut losses)
             .unwrap();
     }
-    mender.finish(&mut state).unwrap();
+    let has_losses = !gap.is_empty();
+    mender
+        .finish(&mut state, &mut core.log, has_losses)
+        .unwrap();
     state.finish_recovery(&core.log).unwrap();
     (state, losses)
 }

@@ -6,6 +6,10 @@
 mod backup;
 mod check;
 pub(crate) mod client;
+mod dump;
+mod json;
+mod progress;
+mod repair;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -17,6 +21,8 @@ const TOOLS: &[(&str, Tool)] = &[
     ("backup", backup::run),
     ("check", check::run),
     ("crashtest", crate::crashtest::run),
+    ("dump", dump::run),
+    ("repair", repair::run),
 ];
 
 /// What the tools exit with on wrong usage, or if they could not do their work.
@@ -27,6 +33,25 @@ pub(crate) const UNUSABLE: u8 = 2;
 pub fn tool(name: &OsStr) -> Option<Tool> {
     let found = TOOLS.iter().find(|(known, _)| *known == name);
     found.map(|(_, tool)| *tool)
+}
+
+/// Bytes between quotes, escaped as redis-cli does.
+fn shown(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x07 => out.push_str("\\a"),
+            0x08 => out.push_str("\\b"),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => out.extend(byte.escape_ascii().map(char::from)),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// A JSON string.
@@ -59,10 +84,17 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_shown_as_redis_cli_shows_them() {
+        assert_eq!(shown(b"a\"\\\r\n\x07\xff~"), r#""a\"\\\r\n\a\xff~""#);
+    }
+
+    #[test]
     fn tools_are_found_by_their_name_alone() {
         assert!(tool(OsStr::new("backup")).is_some());
         assert!(tool(OsStr::new("check")).is_some());
         assert!(tool(OsStr::new("crashtest")).is_some());
+        assert!(tool(OsStr::new("dump")).is_some());
+        assert!(tool(OsStr::new("repair")).is_some());
         assert!(tool(OsStr::new("check.conf")).is_none());
     }
 }

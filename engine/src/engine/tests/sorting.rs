@@ -8,7 +8,7 @@ const OTHER: &[u8] = b"invoices";
 const COUNT: usize = 14;
 
 /// A transaction of entries of two streams.
-fn fill(engine: &Engine, from: u64, to: u64) -> Result<()> {
+pub(crate) fn fill(engine: &Engine, from: u64, to: u64) -> Result<()> {
     step(engine, |batch| {
         for ms in from..to {
             add(batch, ms, 700)?;
@@ -35,7 +35,7 @@ fn delete(engine: &Engine, ids: &[u64]) -> Result<()> {
     step(engine, |batch| batch.delete_entries(0, KEY, &ids).map(drop))
 }
 
-fn sort(engine: &Engine) -> Result<()> {
+pub(crate) fn sort(engine: &Engine) -> Result<()> {
     engine.sync()?;
     while engine.sort(0)? {}
     Ok(())
@@ -46,7 +46,7 @@ fn checkpoint(engine: &Engine) -> Result<()> {
 }
 
 /// Sorting between checkpoints, on both sides of deletions, trims, deliveries and removals.
-const SCRIPT: &[Step] = &[
+pub(crate) const SCRIPT: &[Step] = &[
     |engine| fill(engine, 1, 9),
     |engine| {
         step(engine, |batch| {
@@ -107,7 +107,7 @@ fn pictures() -> (Vec<String>, u64) {
     (pictures, storage.calls())
 }
 
-fn sorted_files(storage: &SimulatedStorage) -> Vec<PathBuf> {
+pub(crate) fn sorted_files(storage: &SimulatedStorage) -> Vec<PathBuf> {
     let files = storage.files().into_iter();
     files
         .filter(|path| path.starts_with("/data/sorted"))
