@@ -414,7 +414,7 @@ impl Index {
 
     /// The position `count` entries behind `position`, or the end.
     pub(crate) fn advance(&self, position: Position, count: u64) -> Position {
-        let mut at = position.at as u64 + count;
+        let mut at = (position.at as u64).saturating_add(count);
         for part in position.part..self.part_count() {
             let len = self.part_len(part) as u64;
             if at < len {

@@ -199,7 +199,8 @@ impl SortedSet {
     pub(crate) fn begin_checkpoint(&mut self) -> u64 {
         self.begun += 1;
         for held in self.held.values_mut() {
-            let is_dead = held.file.live() == 0 && !held.is_new;
+            // A start that served what was left does not know what a file is still needed for.
+            let is_dead = held.file.live() == 0 && !held.is_new && !self.is_salvage;
             held.dead_at = held
                 .dead_at
                 .filter(|_| is_dead)

@@ -57,7 +57,10 @@ impl Budget {
 
     /// Counts what a stream gave.
     pub(super) fn spend(&mut self, entries: usize) {
-        self.entries_left = self.entries_left.saturating_sub(entries);
+        // Without MAXCOUNT there is no bound that could become smaller.
+        if self.entries_left < usize::MAX {
+            self.entries_left = self.entries_left.saturating_sub(entries);
+        }
         self.has_entries |= entries > 0;
     }
 

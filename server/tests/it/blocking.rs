@@ -118,6 +118,18 @@ fn data_that_comes_by_other_ways_wakes_readers() {
     reader.expect("*1|*2|$1|s|*1|*2|$3|1-1|*2|$1|a|$1|b|");
 }
 
+#[test]
+fn every_stream_of_a_read_is_read_from_its_own_id() {
+    let stage = Stage::new();
+    let mut client = stage.client();
+    client.say("XADD a 1-1 f v\r\nXADD b 1-1 f v\r\nXADD b 1-2 f v");
+    client.expect("$3|1-1|$3|1-1|$3|1-2|");
+    let entry = |id: &str| format!("*1|*2|$3|{id}|*2|$1|f|$1|v|");
+    let both = format!("*2|*2|$1|a|{}*2|$1|b|{}", entry("1-1"), entry("1-2"));
+    client.ask("XREAD STREAMS a b 0 1-1", &both);
+    client.ask("XREAD COUNT 9223372036854775807 STREAMS a b 0 1-1", &both);
+}
+
 /// The only entry of a reply to CLAIM, and for how long it had been pending how often.
 fn expect_claimed(waiter: &mut Client, id: &str) -> (u64, u64) {
     waiter.expect(&format!("*1|*2|$1|s|*1|*4|$3|{id}|*2|$1|a|$1|b|"));
