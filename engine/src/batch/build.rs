@@ -10,12 +10,11 @@
 //! to be logged. So a stream that contradicts itself, or is too large, fails before anything is
 //! logged, and building takes no memory for entries but that of the log's buffer.
 
-use super::groups::Found;
 use super::streams::{Addition, NodeChoice, check_fields};
 use super::{Batch, Cursor, check_len};
 use crate::error::{Error, Result};
 use crate::format::entry;
-use crate::format::record::{self, GroupChange, Record, StreamChange};
+use crate::format::record::{Claimed, GivenBack, GroupChange, Record, StreamChange};
 use crate::id::EntryId;
 use crate::limits::{FRAME_PAYLOAD_MAX, IID_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
 use crate::log::Growth;
@@ -216,7 +215,8 @@ impl Batch<'_> {
             let (id, starts_node, fields) = match piece {
                 Piece::Missing(count) => {
                     let highest = new.parts.deleted_up_to;
-                    self.build(slot, StreamChange::EntriesMissing { count, highest });
+                    let missing = StreamChange::EntriesMissing { count, highest };
+                    self.commit_to_stream(slot, missing);
                     return Ok(());
                 }
                 Piece::Entry {
@@ -225,11 +225,7 @@ impl Batch<'_> {
                     fields,
                 } => (id, starts_node, fields),
             };
-            let node = if starts_node {
-                NodeChoice::Starts
-            } else {
-                NodeChoice::GoesOn
-            };
+            let node = NodeChoice::starting(starts_node);
             let body_len = entry::body_len(fields);
             let put = |out: &mut Vec<u8>, head| entry::put(out, head, body_len, fields);
             let len_max = entry::record_len_max(body_len);
@@ -241,75 +237,119 @@ impl Batch<'_> {
 
     /// Logs what a new stream has besides entries, which was admitted.
     pub(super) fn build_parts(&mut self, slot: u32, parts: &StreamParts) {
-        let &StreamParts {
-            last_id,
-            entries_added,
-            max_deleted_id: max_deleted,
-            deleted_up_to: highest,
-            expiry_ms,
-            ..
-        } = parts;
-        if highest != EntryId::MIN {
-            self.build(slot, StreamChange::EntriesMissing { count: 0, highest });
-        }
-        let counters = StreamChange::CountersSet {
-            last_id,
-            entries_added,
-            max_deleted,
-        };
-        self.build(slot, counters);
-        if expiry_ms.is_some() {
-            self.build(slot, StreamChange::ExpirySet { expiry_ms });
-        }
-        let producers = parts.producers.iter();
-        for change in producers.flat_map(producers_changes) {
-            self.build(slot, change);
-        }
-        for (group, parts) in (0..).zip(&parts.groups) {
-            self.build(slot, group_created(group, parts));
-            self.build_group((slot, group), parts);
-        }
+        let told = each_change(parts, &mut |change| {
+            self.commit_to_stream(slot, change);
+            Ok(())
+        });
+        told.expect("logging what was admitted does not fail");
     }
+}
 
-    fn build_group(&mut self, found: Found, parts: &GroupParts) {
-        for (consumer, parts) in (0..).zip(&parts.consumers) {
-            self.commit_to_group(found, consumer_created(consumer, parts));
-        }
-        for held in claims(&parts.pending) {
-            let entries: Vec<_> = held
-                .iter()
-                .map(|held| record::Claimed {
-                    id: held.id,
-                    delivered_ms: held.delivered_ms,
-                    delivery_count: held.delivery_count,
-                })
-                .collect();
-            let consumer = held[0].consumer;
-            let change = GroupChange::Claimed {
-                consumer,
-                time_ms: held[0].delivered_ms,
-                entries: entries.into(),
-            };
-            self.commit_to_group(found, change);
-        }
-        for given_back in parts.given_back.chunks(RECORD_IDS_MAX) {
-            let given_back = given_back.iter();
-            let entries =
-                given_back.map(|&(id, delivery_count)| record::GivenBack { id, delivery_count });
-            let entries = entries.collect::<Vec<_>>().into();
-            self.commit_to_group(found, GroupChange::GivenBack { entries });
-        }
-        // A claim says that the consumer was here: what is known of that comes last.
-        for (consumer, parts) in (0..).zip(&parts.consumers) {
-            self.commit_to_group(found, consumer_seen(consumer, parts));
-        }
+/// Tells all that has to happen to a stream with entries so that it becomes what `parts` says.
+///
+/// # Errors
+///
+/// Those of `tell`.
+pub(super) fn each_change(
+    parts: &StreamParts,
+    tell: &mut dyn FnMut(StreamChange<'_>) -> Result<()>,
+) -> Result<()> {
+    let &StreamParts {
+        last_id,
+        entries_added,
+        max_deleted_id: max_deleted,
+        deleted_up_to: highest,
+        expiry_ms,
+        ..
+    } = parts;
+    if highest != EntryId::MIN {
+        tell(StreamChange::EntriesMissing { count: 0, highest })?;
     }
+    tell(StreamChange::CountersSet {
+        last_id,
+        entries_added,
+        max_deleted,
+    })?;
+    if expiry_ms.is_some() {
+        tell(StreamChange::ExpirySet { expiry_ms })?;
+    }
+    if let Some(producers) = &parts.producers {
+        each_change_of_producers(producers, tell)?;
+    }
+    for (group, parts) in (0..).zip(&parts.groups) {
+        tell(StreamChange::GroupCreated {
+            group,
+            name: &parts.name,
+            cursor: parts.cursor.id,
+            entries_read: parts.cursor.entries_read,
+        })?;
+        each_change_of_group(parts, &mut |change| {
+            tell(StreamChange::Group { group, change })
+        })?;
+    }
+    Ok(())
+}
 
-    /// Logs and applies what happens to a new stream, which was admitted.
-    pub(super) fn build(&mut self, slot: u32, change: StreamChange<'_>) {
-        let stream = self.stream_in(slot).number;
-        self.commit(&Record::Stream { stream, change });
+fn each_change_of_producers(
+    parts: &ProducersParts,
+    tell: &mut dyn FnMut(StreamChange<'_>) -> Result<()>,
+) -> Result<()> {
+    tell(StreamChange::ProducersSet {
+        seconds: parts.settings.seconds,
+        count_max: parts.settings.count_max,
+        // Each message that is remembered counts.
+        added: parts.added.saturating_sub(parts.sent.len() as u64),
+        repeated: parts.repeated,
+    })?;
+    for sent in &parts.sent {
+        tell(StreamChange::Remembered {
+            producer: &sent.producer,
+            iid: &sent.iid,
+            id: sent.id,
+            kept: u32::MAX,
+        })?;
     }
+    Ok(())
+}
+
+fn each_change_of_group(
+    parts: &GroupParts,
+    tell: &mut dyn FnMut(GroupChange<'_>) -> Result<()>,
+) -> Result<()> {
+    for (consumer, parts) in (0..).zip(&parts.consumers) {
+        tell(GroupChange::ConsumerCreated {
+            consumer,
+            name: &parts.name,
+            seen_ms: parts.seen_ms,
+        })?;
+    }
+    for held in claims(&parts.pending) {
+        let claimed = held.iter().map(|held| Claimed {
+            id: held.id,
+            delivered_ms: held.delivered_ms,
+            delivery_count: held.delivery_count,
+        });
+        tell(GroupChange::Claimed {
+            consumer: held[0].consumer,
+            time_ms: held[0].delivered_ms,
+            entries: claimed.collect::<Vec<_>>().into(),
+        })?;
+    }
+    for given_back in parts.given_back.chunks(RECORD_IDS_MAX) {
+        let given_back = given_back.iter();
+        let given_back = given_back.map(|&(id, delivery_count)| GivenBack { id, delivery_count });
+        let entries = given_back.collect::<Vec<_>>().into();
+        tell(GroupChange::GivenBack { entries })?;
+    }
+    // A claim says that the consumer was here: what is known of that comes last.
+    for (consumer, parts) in (0..).zip(&parts.consumers) {
+        tell(GroupChange::ConsumerSeen {
+            consumer,
+            seen_ms: parts.seen_ms,
+            active_ms: parts.active_ms,
+        })?;
+    }
+    Ok(())
 }
 
 /// What is pending, in the order of delivery, as runs of one consumer that fit into a record each.
@@ -322,109 +362,39 @@ fn claims(pending: &[PendingParts]) -> impl Iterator<Item = &[PendingParts]> {
         .flat_map(|run| run.chunks(RECORD_IDS_MAX))
 }
 
-/// The records of what is remembered of producers.
-pub(super) fn producers_changes(parts: &ProducersParts) -> impl Iterator<Item = StreamChange<'_>> {
-    let set = StreamChange::ProducersSet {
-        seconds: parts.settings.seconds,
-        count_max: parts.settings.count_max,
-        // Each message that is remembered counts.
-        added: parts.added.saturating_sub(parts.sent.len() as u64),
-        repeated: parts.repeated,
-    };
-    let remembered = parts.sent.iter().map(|sent| StreamChange::Remembered {
-        producer: &sent.producer,
-        iid: &sent.iid,
-        id: sent.id,
-        kept: u32::MAX,
-    });
-    std::iter::once(set).chain(remembered)
-}
-
-fn group_created(group: u32, parts: &GroupParts) -> StreamChange<'_> {
-    StreamChange::GroupCreated {
-        group,
-        name: &parts.name,
-        cursor: parts.cursor.id,
-        entries_read: parts.cursor.entries_read,
-    }
-}
-
-fn consumer_created(consumer: u32, parts: &ConsumerParts) -> GroupChange<'_> {
-    GroupChange::ConsumerCreated {
-        consumer,
-        name: &parts.name,
-        seen_ms: parts.seen_ms,
-    }
-}
-
-fn consumer_seen(consumer: u32, parts: &ConsumerParts) -> GroupChange<'_> {
-    GroupChange::ConsumerSeen {
-        consumer,
-        seen_ms: parts.seen_ms,
-        active_ms: parts.active_ms,
-    }
-}
-
 /// The most bytes of the records of a stream's counters and groups, which are checked.
 pub(super) fn parts_len(parts: &StreamParts) -> Result<usize> {
-    let names = parts.groups.iter().map(|group| &group.name);
-    ensure(names.is_sorted_by(|a, b| a < b), "two groups of one name")?;
-    let counters = 3 * record_len(StreamChange::ExpirySet { expiry_ms: None });
-    let mut len = counters;
     for sent in parts.producers.iter().flat_map(|parts| &parts.sent) {
         check_len("producer name", &sent.producer, IID_LEN_MAX)?;
         check_len("idempotent ID", &sent.iid, IID_LEN_MAX)?;
     }
-    let producers = parts.producers.iter().flat_map(producers_changes);
-    len += producers.map(record_len).sum::<usize>();
-    for group in &parts.groups {
-        check_len("group name", &group.name, NAME_LEN_MAX)?;
-        len += record_len(group_created(0, group)) + group_len(group)?;
-    }
+    let names = parts.groups.iter().map(|group| &group.name);
+    ensure(names.is_sorted_by(|a, b| a < b), "two groups of one name")?;
+    parts.groups.iter().try_for_each(check_group)?;
+    let mut len = 0;
+    each_change(parts, &mut |change| {
+        len += record_len(change);
+        Ok(())
+    })?;
     Ok(len)
 }
 
-fn group_len(group: &GroupParts) -> Result<usize> {
-    let names = group.consumers.iter().map(|consumer| &consumer.name);
+fn check_group(group: &GroupParts) -> Result<()> {
+    check_len("group name", &group.name, NAME_LEN_MAX)?;
+    let consumers = &group.consumers;
+    for consumer in consumers {
+        check_len("consumer name", &consumer.name, NAME_LEN_MAX)?;
+    }
+    let names = consumers.iter().map(|consumer| &consumer.name);
     ensure(
         names.is_sorted_by(|a, b| a < b),
         "two consumers of one name",
     )?;
+    let is_known = |held: &PendingParts| (held.consumer as usize) < consumers.len();
+    let are_known = group.pending.iter().all(is_known);
+    ensure(are_known, "an entry is pending for nobody")?;
     let times = group.pending.iter().map(|held| held.delivered_ms);
-    ensure(times.is_sorted(), "what is pending is not in order")?;
-    let in_group = |change| record_len(StreamChange::Group { group: 0, change });
-    let mut len = record::lists_len_max(group.given_back.len());
-    for consumer in &group.consumers {
-        check_len("consumer name", &consumer.name, NAME_LEN_MAX)?;
-        len += in_group(consumer_created(0, consumer)) + in_group(consumer_seen(0, consumer));
-    }
-    for held in claims(&group.pending) {
-        let is_known = (held[0].consumer as usize) < group.consumers.len();
-        ensure(is_known, "an entry is pending for nobody")?;
-        len += claim_len(held.len());
-    }
-    Ok(len)
-}
-
-/// A pending entry, for what its place in a record takes.
-const ONE_CLAIMED: &[record::Claimed] = &[record::Claimed {
-    id: EntryId::MIN,
-    delivered_ms: 0,
-    delivery_count: 0,
-}];
-
-/// The most bytes of the record of a claim of so many entries.
-fn claim_len(count: usize) -> usize {
-    let len = |entries: &'static [record::Claimed]| {
-        let change = GroupChange::Claimed {
-            consumer: 0,
-            time_ms: 0,
-            entries: entries.into(),
-        };
-        record_len(StreamChange::Group { group: 0, change })
-    };
-    let each = len(ONE_CLAIMED) - len(&[]);
-    len(&[]) + count * each
+    ensure(times.is_sorted(), "what is pending is not in order")
 }
 
 /// The most bytes of the record of missing entries, which there must be a node for.

@@ -35,16 +35,13 @@ impl Batch<'_> {
         let mut position = Position::START;
         for NodeSize { live, added } in nodes {
             for at in 0..live {
-                let node = match at {
-                    0 => NodeChoice::Starts,
-                    _ => NodeChoice::GoesOn,
-                };
+                let node = NodeChoice::starting(at == 0);
                 self.copy_entry((slot, position), to, node)?;
                 position = self.stream_in(slot).index.next(position);
             }
             if added > live {
                 let (count, highest) = (added - live, parts.deleted_up_to);
-                self.build(to, StreamChange::EntriesMissing { count, highest });
+                self.commit_to_stream(to, StreamChange::EntriesMissing { count, highest });
             }
         }
         self.build_parts(to, &parts);

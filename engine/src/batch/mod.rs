@@ -268,11 +268,7 @@ impl Batch<'_> {
 
     /// Logs and applies what happened to a group, which was admitted.
     fn commit_to_group(&mut self, (slot, group): (u32, u32), change: GroupChange<'_>) {
-        let stream = self.stream_in(slot).number;
-        self.commit(&Record::Stream {
-            stream,
-            change: StreamChange::Group { group, change },
-        });
+        self.commit_to_stream(slot, StreamChange::Group { group, change });
     }
 
     /// Counts changes.

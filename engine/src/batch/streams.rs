@@ -364,6 +364,17 @@ pub(super) enum NodeChoice {
     GoesOn,
 }
 
+impl NodeChoice {
+    /// What puts an entry where it was in another stream.
+    pub(super) fn starting(starts_node: bool) -> Self {
+        if starts_node {
+            Self::Starts
+        } else {
+            Self::GoesOn
+        }
+    }
+}
+
 /// How far behind the end of the log a new entry may lie: behind the open frame and what is left of
 /// a segment.
 const NODE_REACH_MARGIN: u64 = 3 << 30;

@@ -4,17 +4,14 @@
 //! directory is nobody's before all of it is there.
 
 use super::Batch;
-use super::build::producers_changes;
-use super::export::producers_parts;
-use super::groups::Found;
+use super::build::{StreamParts, each_change};
+use super::export::parts_of;
 use super::streams::{Addition, NodeChoice};
 use crate::error::Result;
 use crate::format::entry;
-use crate::format::record::{Claimed, GivenBack, GroupChange, Record, StreamChange};
-use crate::group::Group;
+use crate::format::record::{Record, StreamChange};
 use crate::id::EntryId;
 use crate::keyspace::slot_of;
-use crate::limits::RECORD_IDS_MAX;
 use crate::log::Growth;
 use crate::stream::Stream;
 
@@ -50,11 +47,7 @@ impl Batch<'_> {
         let len_max = entry::record_len_max(body.len());
         self.admit(len_max, Growth::Grows)?;
         let put = |out: &mut Vec<u8>, head| entry::put_encoded(out, head, body);
-        let node = if opens_node {
-            NodeChoice::Starts
-        } else {
-            NodeChoice::GoesOn
-        };
+        let node = NodeChoice::starting(opens_node);
         let addition = Addition { slot, id, node };
         self.append_entry(addition, put, len_max);
         self.end_command();
@@ -69,98 +62,15 @@ impl Batch<'_> {
         from: &Stream,
         tombstone: EntryId,
     ) -> Result<()> {
-        if tombstone > EntryId::MIN {
-            let (count, highest) = (0, tombstone);
-            let missing = StreamChange::EntriesMissing { count, highest };
-            self.change(slot, missing, Growth::Grows)?;
-        }
-        let counters = StreamChange::CountersSet {
-            last_id: from.last_id,
-            entries_added: from.entries_added,
-            max_deleted: from.max_deleted(),
+        let parts = StreamParts {
+            deleted_up_to: tombstone,
+            ..parts_of(from)
         };
-        self.change(slot, counters, Growth::Grows)?;
-        if let expiry_ms @ Some(_) = from.expiry_ms() {
-            self.change(slot, StreamChange::ExpirySet { expiry_ms }, Growth::Grows)?;
-        }
-        self.end_command();
-        if let Some(producers) = from.producers().map(producers_parts) {
-            for change in producers_changes(&producers) {
-                self.change(slot, change, Growth::Grows)?;
-                self.end_command();
-            }
-        }
-        for (number, name, group) in from.groups() {
-            self.transplant_group((slot, number), name, group)?;
-        }
-        Ok(())
-    }
-
-    fn transplant_group(&mut self, found: Found, name: &[u8], group: &Group) -> Result<()> {
-        let created = StreamChange::GroupCreated {
-            group: found.1,
-            name,
-            cursor: group.cursor,
-            entries_read: group.entries_read,
-        };
-        self.change(found.0, created, Growth::Grows)?;
-        for (consumer, name, from) in group.consumers.iter() {
-            let created = GroupChange::ConsumerCreated {
-                consumer,
-                name,
-                seen_ms: from.seen_ms,
-            };
-            self.change_group(found, created)?;
-        }
-        // Oldest first, so that the order of deliveries is the same.
-        let held = group.pending.oldest_first();
-        let mut pending = held.filter(|held| !held.is_given_back()).peekable();
-        while let Some(first) = pending.next() {
-            let claimed = |held: &crate::group::Pending| Claimed {
-                id: held.id,
-                delivered_ms: held.delivered_ms,
-                delivery_count: held.delivery_count,
-            };
-            let mut entries = vec![claimed(first)];
-            while entries.len() < RECORD_IDS_MAX
-                && let Some(next) = pending.next_if(|next| next.consumer == first.consumer)
-            {
-                entries.push(claimed(next));
-            }
-            let change = GroupChange::Claimed {
-                consumer: first.consumer,
-                time_ms: first.delivered_ms,
-                entries: entries.into(),
-            };
-            self.change_group(found, change)?;
-        }
-        let given_back = group.pending.oldest_first();
-        let given_back: Vec<_> = given_back
-            .filter(|held| held.is_given_back())
-            .map(|held| GivenBack {
-                id: held.id,
-                delivery_count: held.delivery_count,
-            })
-            .collect();
-        for entries in given_back.chunks(RECORD_IDS_MAX) {
-            let entries = entries.into();
-            self.change_group(found, GroupChange::GivenBack { entries })?;
-        }
-        for (consumer, _, from) in group.consumers.iter() {
-            let seen = GroupChange::ConsumerSeen {
-                consumer,
-                seen_ms: from.seen_ms,
-                active_ms: from.active_ms,
-            };
-            self.change_group(found, seen)?;
-        }
-        Ok(())
-    }
-
-    fn change_group(&mut self, (slot, group): Found, change: GroupChange<'_>) -> Result<()> {
-        self.change(slot, StreamChange::Group { group, change }, Growth::Grows)?;
-        self.end_command();
-        Ok(())
+        each_change(&parts, &mut |change| {
+            self.change(slot, change, Growth::Grows)?;
+            self.end_command();
+            Ok(())
+        })
     }
 
     /// The pending entries of each group that have no entry.
