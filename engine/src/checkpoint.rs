@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::io_error;
 use crate::format::checkpoint::{self as format, Header, Part, Trailer};
-use crate::storage::{Access, DirEntry, Storage, StorageFile, read_full_at, write_all_at};
+use crate::storage::{Access, DirEntry, Storage, StorageFile, read_full_at, whole, write_all_at};
 use crate::{CheckpointReport, Error, Lsn, Result};
 
 /// Ending of the names of checkpoints.
@@ -65,14 +65,7 @@ impl<'a> Writer<'a> {
     ) -> Result<Self> {
         let begin = header.begin;
         let path = dir.join(format!("{:016x}{UNFINISHED}", begin.0));
-        let file = match storage.open(&path, Access::Create) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                discard(storage, &path)?;
-                storage.open(&path, Access::Create)
-            }
-            opened => opened,
-        }
-        .map_err(|error| io_error("create", &path, error))?;
+        let file = whole::create(storage, &path)?;
         Ok(Self {
             storage,
             dir,
@@ -130,12 +123,7 @@ impl<'a> Writer<'a> {
             .sync()
             .map_err(|error| io_error("sync", &self.path, error))?;
         let path = self.dir.join(name(end));
-        self.storage
-            .rename(&self.path, &path)
-            .map_err(|error| io_error("rename", &self.path, error))?;
-        self.storage
-            .sync_dir(self.dir)
-            .map_err(|error| io_error("sync", self.dir, error))?;
+        whole::publish(self.storage, &self.path, &path)?;
         let report = CheckpointReport {
             begin: self.begin,
             end,
@@ -154,20 +142,13 @@ impl<'a> Writer<'a> {
     pub(crate) fn abandon(self) -> Result<()> {
         let (storage, path) = (self.storage, self.path.clone());
         drop(self);
-        discard(storage, &path)
+        whole::unlink(storage, &path)
     }
 }
 
 /// The name of the checkpoint that ends at `end`.
 fn name(end: Lsn) -> String {
     format!("{:016x}{SUFFIX}", end.0)
-}
-
-/// Removes a checkpoint that is no longer needed.
-pub(crate) fn discard(storage: &dyn Storage, path: &Path) -> Result<()> {
-    storage
-        .unlink(path)
-        .map_err(|error| io_error("unlink", path, error))
 }
 
 /// What is in the directory of checkpoints.
@@ -227,7 +208,7 @@ pub(crate) fn find(storage: &dyn Storage, dir: &Path, store: u32) -> Result<Foun
         let path = dir.join(&entry.name);
         let is_unfinished = is_name(&entry.name, UNFINISHED) || entry.name == UNFINISHED_ROOM;
         if !entry.is_dir && is_unfinished {
-            discard(storage, &path)?;
+            whole::unlink(storage, &path)?;
         } else if !entry.is_dir && entry.name == ROOM {
             found.room = entry.len;
         } else if entry.is_dir || !is_name(&entry.name, SUFFIX) {

@@ -24,7 +24,7 @@ use crate::index::Position;
 use crate::limits::{NODE_ENTRIES_MAX, SEGMENT_SIZE_DEFAULT};
 use crate::options::{Options, SyncPolicy, Threads};
 use crate::sorted::LostRun;
-use crate::storage::{RealStorage, Storage, SystemClock};
+use crate::storage::{RealStorage, Storage, SystemClock, whole};
 use crate::stream::Stream;
 use crate::{Engine, EntryId, Error, Result};
 pub use report::{LostEntries, LostPending, RepairReport};
@@ -55,7 +55,7 @@ pub fn repair_on(
     progress: OnProgress<'_>,
 ) -> Result<RepairReport> {
     let _held = hold(&**storage, dir)?;
-    let (parent, to) = target(&**storage, dir, to)?;
+    let to = target(&**storage, dir, to)?;
     let unfinished = unfinished(&to);
     let exists = |path: &Path| storage.list(path).is_ok();
     if exists(&unfinished) {
@@ -71,12 +71,7 @@ pub fn repair_on(
             return Err(error);
         }
     };
-    storage
-        .rename(&unfinished, &to)
-        .map_err(|error| io_error("rename", &unfinished, error))?;
-    storage
-        .sync_dir(&parent)
-        .map_err(|error| io_error("sync", &parent, error))?;
+    whole::publish(&**storage, &unfinished, &to)?;
     Ok(report)
 }
 
@@ -86,8 +81,8 @@ fn unfinished(to: &Path) -> PathBuf {
     to.with_file_name(name)
 }
 
-/// The parent of the new directory and its own path, if it may be made.
-fn target(storage: &dyn Storage, dir: &Path, to: &Path) -> Result<(PathBuf, PathBuf)> {
+/// The path of the new directory, if it may be made.
+fn target(storage: &dyn Storage, dir: &Path, to: &Path) -> Result<PathBuf> {
     let refused = |kind: ErrorKind, what: &str| {
         Err(io_error(
             "create",
@@ -98,8 +93,7 @@ fn target(storage: &dyn Storage, dir: &Path, to: &Path) -> Result<(PathBuf, Path
     let Some(name) = to.file_name() else {
         return refused(ErrorKind::InvalidInput, "it needs a name of its own");
     };
-    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
+    let parent = whole::parent(to);
     let canonical = |path: &Path| {
         let path = storage.canonical(path);
         path.map_err(|error| io_error("find", parent, error))
@@ -117,7 +111,7 @@ fn target(storage: &dyn Storage, dir: &Path, to: &Path) -> Result<(PathBuf, Path
             refused(ErrorKind::DirectoryNotEmpty, "it exists, and is not empty")
         }
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("list", &to_path, error)),
-        _ => Ok((parent, to_path)),
+        _ => Ok(to_path),
     }
 }
 

@@ -34,7 +34,7 @@ use crate::error::io_error;
 use crate::log::prepare::UNFINISHED;
 use crate::log::{Segment, segment};
 use crate::sorted::SortedFile;
-use crate::storage::{Access, Storage, StorageFile, read_full_at, write_all_at};
+use crate::storage::{Access, Storage, StorageFile, read_full_at, whole, write_all_at};
 use crate::{Lsn, Result};
 
 /// Ending of the names of backups that are being made.
@@ -75,8 +75,7 @@ impl Shared {
     pub(super) fn backup(&self, dir: &Path, watch: Watch<'_>) -> Result<BackupReport> {
         let _one = self.backups.running.lock();
         let storage = &*self.parts.storage;
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
+        let parent = whole::parent(dir);
         storage
             .create_dir(parent)
             .map_err(|error| io_error("create", parent, error))?;
@@ -93,7 +92,7 @@ impl Shared {
             discard(storage, &unfinished)
                 .map_err(|error| io_error("remove", &unfinished, error))?;
         }
-        let made = self.make_backup(&unfinished, dir, parent, watch);
+        let made = self.make_backup(&unfinished, dir, watch);
         if made.is_err() {
             // The first error says more than what may follow from it.
             drop(discard(storage, &unfinished));
@@ -101,13 +100,7 @@ impl Shared {
         made
     }
 
-    fn make_backup(
-        &self,
-        unfinished: &Path,
-        dir: &Path,
-        parent: &Path,
-        watch: Watch<'_>,
-    ) -> Result<BackupReport> {
+    fn make_backup(&self, unfinished: &Path, dir: &Path, watch: Watch<'_>) -> Result<BackupReport> {
         let storage = &*self.parts.storage;
         for part in [LOG, CHECKPOINT, SORTED] {
             let part = unfinished.join(part);
@@ -129,11 +122,8 @@ impl Shared {
         let (segments, sorted, _pin) = self.begin_backup(&mut copy)?;
         copy.sorted(&sorted)?;
         copy.segments(&segments, |lsn| *self.backups.pinned.lock() = Some(lsn))?;
-        copy.sync(unfinished)?;
-        storage
-            .rename(unfinished, dir)
-            .map_err(|error| io_error("rename", unfinished, error))?;
-        copy.sync(parent)?;
+        whole::sync_dir(storage, unfinished)?;
+        whole::publish(storage, unfinished, dir)?;
         drop(held);
         Ok(copy.report)
     }
@@ -178,7 +168,7 @@ impl Copy<'_> {
         let to = dir.join(newest.path.file_name().unwrap_or_default());
         self.total += newest.report.bytes;
         self.put(&newest.path, &to, newest.report.bytes)?;
-        self.sync(&dir)
+        whole::sync_dir(self.storage, &dir)
     }
 
     fn sorted(&mut self, files: &[Arc<SortedFile>]) -> Result<()> {
@@ -187,7 +177,7 @@ impl Copy<'_> {
             let to = dir.join(file.path().file_name().unwrap_or_default());
             self.put(file.path(), &to, file.len())?;
         }
-        self.sync(&dir)
+        whole::sync_dir(self.storage, &dir)
     }
 
     /// Puts the segments, of which the last one holds the end, into the backup; `passed` is told
@@ -208,16 +198,13 @@ impl Copy<'_> {
             }
             passed(segment.end_lsn());
         }
-        self.sync(&dir)?;
+        whole::sync_dir(self.storage, &dir)?;
         // Without it, or without anything that is durable by now, nobody takes this for complete.
         let name = segment::name(active.first_lsn());
         let made = dir.join(format!("{name}{UNFINISHED}"));
         let filled = end.since(active.first_lsn());
         self.copy(active.path(), &made, (filled, active.len()))?;
-        self.storage
-            .rename(&made, &dir.join(name))
-            .map_err(|error| io_error("rename", &made, error))?;
-        self.sync(&dir)
+        whole::publish(self.storage, &made, &dir.join(name))
     }
 
     /// Links a file that is complete, or copies it where that cannot be.
@@ -287,11 +274,6 @@ impl Copy<'_> {
                 ErrorKind::Interrupted.into(),
             )),
         }
-    }
-
-    fn sync(&self, dir: &Path) -> Result<()> {
-        let synced = self.storage.sync_dir(dir);
-        synced.map_err(|error| io_error("sync", dir, error))
     }
 }
 

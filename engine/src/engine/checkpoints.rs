@@ -9,11 +9,11 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::{CheckpointReport, CheckpointStatus, Core, Shared};
-use crate::checkpoint::{self, Kept, Writer};
-use crate::error::io_error;
+use crate::checkpoint::{Kept, Writer};
 use crate::format::checkpoint::Header;
 use crate::log::Growth;
 use crate::snapshot::CheckpointCursor;
+use crate::storage::whole;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Error, Lsn, Result, Threads};
@@ -225,9 +225,7 @@ impl Shared {
         };
         let segments = segments.iter().map(|segment| segment.path());
         for path in segments.chain(sorted.iter().map(|file| file.path())) {
-            storage
-                .unlink(path)
-                .map_err(|error| io_error("unlink", path, error))?;
+            whole::unlink(storage, path)?;
         }
         Ok(())
     }
@@ -235,7 +233,7 @@ impl Shared {
     fn keep_newest(&self, kept: &mut Vec<Kept>, count: usize) -> Result<()> {
         while kept.len() > count {
             let superfluous = kept.pop().expect("there is more than one");
-            checkpoint::discard(&*self.parts.storage, &superfluous.path)?;
+            whole::unlink(&*self.parts.storage, &superfluous.path)?;
         }
         self.checkpoints.note(kept);
         Ok(())

@@ -12,7 +12,7 @@ use crate::error::io_error;
 use crate::format::sorted::{
     self as format, BLOCK_RAW_LEN, BlockDraft, BlockRow, Footer, Header, NodeRow, Row, RunRow,
 };
-use crate::storage::{Access, Storage, StorageFile, write_all_at};
+use crate::storage::{Storage, StorageFile, whole, write_all_at};
 use crate::{EntryId, Lsn, Result};
 
 /// Bytes are gathered up to this many before they are written.
@@ -52,9 +52,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn create(storage: &'a dyn Storage, dir: &'a Path, header: Header) -> Result<Self> {
         let id = header.id;
         let path = dir.join(format!("{id:016x}{UNFINISHED}"));
-        let file = storage
-            .open(&path, Access::Create)
-            .map_err(|error| io_error("create", &path, error))?;
+        let file = whole::create(storage, &path)?;
         Ok(Self {
             storage,
             dir,
@@ -210,20 +208,13 @@ impl<'a> Builder<'a> {
             .sync()
             .map_err(|error| io_error("sync", &self.path, error))?;
         let path = self.dir.join(name(self.id));
-        self.storage
-            .rename(&self.path, &path)
-            .map_err(|error| io_error("rename", &self.path, error))?;
-        self.storage
-            .sync_dir(self.dir)
-            .map_err(|error| io_error("sync", self.dir, error))?;
+        whole::publish(self.storage, &self.path, &path)?;
         let lsns = std::mem::take(&mut self.lsns);
         Ok(Built { path, lsns })
     }
 
     /// Gives up: the unfinished file is removed.
     pub(crate) fn abandon(self) -> Result<()> {
-        self.storage
-            .unlink(&self.path)
-            .map_err(|error| io_error("unlink", &self.path, error))
+        whole::unlink(self.storage, &self.path)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod read_only;
 mod real;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulated;
+pub(crate) mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{RESERVE, UNFINISHED};
 use crate::error::io_error;
 use crate::format::segment::Header;
-use crate::storage::{Access, Storage, StorageFile, write_all_at};
+use crate::storage::{Access, Storage, StorageFile, whole, write_all_at};
 use crate::{Error, Lsn, Result};
 
 /// Makes, names and removes files.
@@ -45,14 +45,7 @@ impl Maker {
 
     /// Makes a zero-filled file.
     fn fill(&self, path: &Path, len: u64) -> Result<()> {
-        let file = match self.storage.open(path, Access::Create) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.discard(path)?;
-                self.storage.open(path, Access::Create)
-            }
-            opened => opened,
-        }
-        .map_err(|error| io_error("create", path, error))?;
+        let file = whole::create(&*self.storage, path)?;
         if let Err(error) = file.allocate(0, len) {
             drop(file);
             self.discard(path)?;
@@ -81,18 +74,11 @@ impl Maker {
     }
 
     pub(super) fn rename(&self, from: &Path, dir: &Path, name: &str) -> Result<()> {
-        self.storage
-            .rename(from, &dir.join(name))
-            .map_err(|error| io_error("rename", from, error))?;
-        self.storage
-            .sync_dir(dir)
-            .map_err(|error| io_error("sync", dir, error))
+        whole::publish(&*self.storage, from, &dir.join(name))
     }
 
     pub(super) fn discard(&self, path: &Path) -> Result<()> {
-        self.storage
-            .unlink(path)
-            .map_err(|error| io_error("unlink", path, error))
+        whole::unlink(&*self.storage, path)
     }
 }
 
