@@ -154,9 +154,7 @@ impl Engine {
     /// Sends what is gathered on its way: it is written before this returns, or, if replies wait
     /// for the disk, the commit thread has been woken.
     pub fn submit(&self) {
-        if self.shared.parts.options.threads == Threads::Inline {
-            self.shared.reap_all();
-        }
+        self.shared.reap_inline();
         let progress = &self.shared.parts.progress;
         if progress.appended() <= progress.written() {
             return;
@@ -379,8 +377,11 @@ impl Shared {
         reaped.is_some()
     }
 
-    fn reap_all(&self) {
-        while self.reap() {}
+    /// Gives back all that was removed, if there is no thread that does.
+    fn reap_inline(&self) {
+        if self.parts.options.threads == Threads::Inline {
+            while self.reap() {}
+        }
     }
 
     fn stats(&self, batch: &mut Batch<'_>) -> EngineStats {

@@ -7,9 +7,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::codec;
-use crate::format::entry;
 use crate::format::varint;
 use crate::id::EntryId;
 use crate::index::{Index, Position, Run, nth_live};
@@ -286,15 +285,7 @@ fn visit_live(
     visitor: &mut Visitor<'_>,
 ) -> Result<ControlFlow<()>> {
     for &offset in offsets {
-        let bytes = segment.bytes().get(offset as usize..);
-        let lsn = segment.first_lsn().plus(u64::from(offset));
-        let Some(entry) = bytes.and_then(|bytes| entry::entry(bytes, lsn)) else {
-            return Err(Error::Corrupt {
-                path: segment.path().to_path_buf(),
-                offset: u64::from(offset),
-                what: "expected an entry, found bytes that do not match its checksum",
-            });
-        };
+        let entry = segment.entry(segment.first_lsn().plus(u64::from(offset)))?;
         let flow = visitor(entry.id, Some(Fields::of(entry.body)));
         if flow.is_break() {
             return Ok(flow);

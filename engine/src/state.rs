@@ -2,10 +2,9 @@
 //!
 //! [`State::apply`] is the only function that changes the state, for commands as well as in
 //! recovery. A checkpoint is fuzzy: each stream in it is as it was at a log position of its own,
-//! its
-//! `modified`. So replay begins where the checkpoint began and skips, stream by stream, the records
-//! below that position; and records of a stream that the checkpoint does not have, because it was
-//! removed while the checkpoint was taken, are skipped up to where the checkpoint ended.
+//! its `modified`. So replay begins where the checkpoint began and skips, stream by stream, the
+//! records below that position; and records of a stream that the checkpoint does not have, because
+//! it was removed while the checkpoint was taken, are skipped up to where the checkpoint ended.
 
 mod mend;
 

@@ -8,7 +8,7 @@ use crate::engine::{Core, Looked, SORTED, look};
 use crate::format::entry;
 use crate::group::Group;
 use crate::index::{Node, Position, Run, corrupt_at};
-use crate::log::Log;
+use crate::log::{Log, NO_ENTRY};
 use crate::sorted::{self, LostRun};
 use crate::state::State;
 use crate::storage::Storage;
@@ -233,8 +233,7 @@ impl Checked<'_> {
         };
         let head = entry::head(bytes, lsn);
         let Some(found) = entry::entry(bytes, lsn) else {
-            let what = "expected an entry, found bytes that do not match its checksum";
-            return self.at(log, lsn, (head.map(|head| head.id).or(self.last), what));
+            return self.at(log, lsn, (head.map(|head| head.id).or(self.last), NO_ENTRY));
         };
         let is_in_order = self.last < Some(found.id)
             && node.first_id <= found.id

@@ -16,7 +16,7 @@ use crate::snapshot::CheckpointCursor;
 use crate::storage::whole;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::{Error, Lsn, Result, Threads};
+use crate::{Error, Lsn, Result};
 
 /// How many checkpoints are kept.
 const KEPT: usize = 2;
@@ -104,9 +104,7 @@ impl Shared {
 
     fn checkpoint_into(&self, kept: &mut Vec<Kept>) -> Result<CheckpointReport> {
         self.parts.progress.check()?;
-        if self.parts.options.threads == Threads::Inline {
-            self.reap_all();
-        }
+        self.reap_inline();
         let Some(begun) = self.begin(kept)? else {
             // Nothing has happened since: it says all that a new one would.
             kept[0].report.finished_ms = self.parts.clock.now_ms();

@@ -18,12 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::{Core, EngineStats, Shared};
-use crate::format::entry::{self, Entry};
 use crate::format::sorted::{Header, RunRow};
 use crate::index::Node;
-use crate::log::Segment;
+use crate::log::{Leader, Segment};
 use crate::sorted::{Builder, Built, SortedFile};
-use crate::{Error, Lsn, Result, Threads};
+use crate::{Error, Lsn, Result};
 
 /// Segments that a pass takes.
 const SEGMENTS: usize = 4;
@@ -86,18 +85,21 @@ impl Shared {
     /// Makes one sorted segment of what waits behind the newest `left` sealed log segments; false
     /// if nothing waits, or `pace`, which is called between slices, says to stop.
     pub(super) fn sort_once(&self, left: usize, pace: &mut dyn FnMut() -> bool) -> Result<bool> {
-        let mut pass = self.sorting.pass.lock();
+        let mut under_way = self.sorting.pass.lock();
         self.parts.progress.check()?;
-        if self.parts.options.threads == Threads::Inline {
-            self.reap_all();
-        }
-        if self.parts.prepare.is_full() || !self.begin_pass(&mut pass, left) {
-            return Ok(false);
-        }
-        let sorted = self.sort_file(&mut pass, pace);
+        self.reap_inline();
+        // After a panic the pass starts over.
+        let mut pass = std::mem::take(&mut *under_way);
+        let is_ready = !self.parts.prepare.is_full() && self.begin_pass(&mut pass, left);
+        let sorted = if is_ready {
+            self.sort_file(&mut pass, pace)
+        } else {
+            Ok(false)
+        };
         if pass.is_over || !matches!(sorted, Ok(true)) {
             pass.end();
         }
+        *under_way = pass;
         *self.sorting.failure.lock() = sorted.as_ref().err().map(ToString::to_string);
         sorted
     }
@@ -131,14 +133,13 @@ impl Shared {
     /// Sealed segments with live entries, but for those that are left alone.
     pub(super) fn sort_backlog(&self) -> u64 {
         let mut core = self.core.lock();
-        let live = core.log.segments().sealed().filter(|&(_, live)| live > 0);
-        live.count().saturating_sub(LEFT) as u64
+        core.log.segments().unsorted().count().saturating_sub(LEFT) as u64
     }
 
     /// The figures that are about sorting.
     pub(super) fn sort_stats(&self, core: &mut Core) -> EngineStats {
-        let waiting = core.log.segments().sealed().filter(|&(_, live)| live > 0);
-        let sort_waiting = waiting.map(|(segment, _)| segment.len()).sum();
+        let waiting = core.log.segments().unsorted();
+        let sort_waiting = waiting.map(|segment| segment.len()).sum();
         let sorted = &core.state.sorted;
         let sum = |figure: fn(&SortedFile) -> u64| sorted.files().map(|file| figure(file)).sum();
         let cache = sorted.cache().stats();
@@ -273,7 +274,10 @@ impl Shared {
             while slot < file.footer().runs && room > 0 {
                 let row = file.run(slot)?;
                 let (own, others) = rest.split_at(rest.len().min(row.entries as usize));
+                // Whoever panics here leaves a stream that lacks entries.
+                let leader = Leader::new(&self.parts.progress);
                 moved.extend(core.sort_run(file, slot, &row, own));
+                leader.succeed();
                 rest = others;
                 slot += 1;
                 room = room.saturating_sub(own.len().max(SLICE_ENTRIES / SLICE_SLOTS as usize));
@@ -329,26 +333,12 @@ fn copy(builder: &mut Builder<'_>, segments: &[Arc<Segment>], part: &Part) -> Re
     for node in &part.nodes {
         builder.begin_node(node.last_id, node.base, node.added);
         for lsn in node.lsns() {
-            let entry = read(segments, lsn)?;
+            let behind = segments.partition_point(|segment| segment.first_lsn() <= lsn);
+            let held = behind.checked_sub(1);
+            let segment = &segments[held.expect("a segment with live entries is held")];
+            let entry = segment.entry(lsn)?;
             builder.entry(entry.id, entry.body, lsn)?;
         }
     }
     Ok(())
-}
-
-/// The verified entry at `lsn`.
-fn read(segments: &[Arc<Segment>], lsn: Lsn) -> Result<Entry<'_>> {
-    let behind = segments.partition_point(|segment| segment.first_lsn() <= lsn);
-    let segment = &segments[behind
-        .checked_sub(1)
-        .expect("a segment with live entries is held")];
-    let offset = lsn.since(segment.first_lsn());
-    let bytes = usize::try_from(offset).ok();
-    let bytes = bytes.and_then(|offset| segment.bytes().get(offset..));
-    let found = bytes.and_then(|bytes| entry::entry(bytes, lsn));
-    found.ok_or_else(|| Error::Corrupt {
-        path: segment.path().to_owned(),
-        offset,
-        what: "expected an entry, found bytes that do not match its checksum",
-    })
 }

@@ -2,7 +2,8 @@
 //! removed.
 //!
 //! Each ends when it is told to, and none leaves anybody waiting: a commit thread that panics
-//! poisons the log; what panics in the others has failed, and is tried again.
+//! poisons the log; what panics in the others has failed, and is tried again, unless it was about to
+//! change the state.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,13 +26,10 @@ const BACKLOG_MAX: u64 = 8 << 20;
 const BACKLOG_POLL: Duration = Duration::from_millis(50);
 /// How often it is looked whether a checkpoint is due.
 const CHECKPOINT_POLL: Duration = Duration::from_millis(100);
-/// How long to wait before another checkpoint after one that failed.
-const CHECKPOINT_RETRY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
-
+/// How long to wait before what failed is tried again.
+const RETRY: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
 /// How often it is looked whether there is something to sort.
 const SORT_POLL: Duration = Duration::from_millis(200);
-/// How long to wait before sorting is tried again after it failed.
-const SORT_RETRY: Duration = Duration::from_secs(10);
 /// With this many sealed segments to sort, sorting no longer rests as long as it works.
 const SORT_BACKLOG: u64 = 8;
 
@@ -157,10 +155,18 @@ fn commit_once(shared: &Shared, synced: &mut Duration) -> Result<Option<Duration
     Ok(Some(BACKLOG_POLL))
 }
 
+/// What came of work that is tried again if it fails. A panic is dealt with like an error.
+fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.ok().and_then(Result::ok)
+}
+
 fn reap_until(shared: &Shared, should_stop: &AtomicBool) {
     while !should_stop.load(Ordering::SeqCst) {
-        if !shared.reap() {
-            thread::park();
+        match attempt(|| Ok(shared.reap())) {
+            Some(true) => {}
+            Some(false) => thread::park(),
+            None => thread::park_timeout(RETRY),
         }
     }
 }
@@ -170,12 +176,8 @@ fn checkpoint_until(shared: &Shared, should_stop: &AtomicBool) {
     while !should_stop.load(Ordering::SeqCst) {
         thread::park_timeout(pause);
         pause = CHECKPOINT_POLL;
-        if shared.is_checkpoint_due() {
-            // A panic is dealt with like an error: that checkpoint has failed, and says so.
-            let taken = catch_unwind(AssertUnwindSafe(|| shared.checkpoint()));
-            if !matches!(taken, Ok(Ok(_))) {
-                pause = CHECKPOINT_RETRY;
-            }
+        if shared.is_checkpoint_due() && attempt(|| shared.checkpoint()).is_none() {
+            pause = RETRY;
         }
     }
 }
@@ -193,10 +195,10 @@ fn sort_until(shared: &Shared, should_stop: &AtomicBool) {
             }
             !should_stop.load(Ordering::SeqCst)
         };
-        match shared.sort_once(LEFT, &mut pace) {
-            Ok(true) => {}
-            Ok(false) => thread::park_timeout(SORT_POLL),
-            Err(_) => thread::park_timeout(SORT_RETRY),
+        match attempt(|| shared.sort_once(LEFT, &mut pace)) {
+            Some(true) => {}
+            Some(false) => thread::park_timeout(SORT_POLL),
+            None => thread::park_timeout(RETRY),
         }
     }
 }

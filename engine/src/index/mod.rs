@@ -23,7 +23,7 @@ mod sort;
 
 use crate::format::entry;
 use crate::id::EntryId;
-use crate::log::Log;
+use crate::log::{Log, NO_ENTRY};
 use crate::{Error, Lsn, Result};
 
 use std::collections::VecDeque;
@@ -543,11 +543,7 @@ pub(crate) fn id_at(log: &Log, lsn: Lsn) -> Result<EntryId> {
 
 /// The error that names the place of an entry whose bytes are not those that were written.
 fn damaged_entry(log: &Log, lsn: Lsn) -> Error {
-    corrupt_at(
-        log,
-        lsn,
-        "expected an entry, found bytes that do not match its checksum",
-    )
+    corrupt_at(log, lsn, NO_ENTRY)
 }
 
 /// The error that names the file and offset of `lsn`.

@@ -11,6 +11,7 @@
 
 mod buffer;
 mod commit;
+mod death;
 pub(crate) mod prepare;
 mod progress;
 pub(crate) mod recovery;
@@ -24,10 +25,11 @@ use std::sync::Arc;
 
 pub(crate) use buffer::Buffer;
 pub(crate) use commit::Commit;
+pub(crate) use death::Death;
 pub(crate) use prepare::Prepare;
 pub(crate) use progress::{Leader, Listener, Progress};
 pub(crate) use replay::replay;
-pub(crate) use segment::Segment;
+pub(crate) use segment::{NO_ENTRY, Segment};
 pub(crate) use set::SegmentSet;
 
 use crate::format::frame;

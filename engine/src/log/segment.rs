@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::error::io_error;
+use crate::format::entry::{self, Entry};
 use crate::format::segment::{FIELDS_LEN, HEADER_LEN, Header};
 use crate::limits::SEGMENT_SIZE_MAX;
 use crate::storage::{Access, Map, Storage, StorageFile, read_full_at, write_all_at};
@@ -26,6 +27,9 @@ const CACHE_STEP: u64 = 2 << 20;
 const READ_LEN: usize = 256 << 10;
 /// Hexadecimal digits of an LSN in a name.
 const NAME_DIGITS: usize = 16;
+
+/// What is wrong where an entry should be.
+pub(crate) const NO_ENTRY: &str = "expected an entry, found bytes that do not match its checksum";
 
 /// One file of the log.
 pub(crate) struct Segment {
@@ -140,6 +144,19 @@ impl Segment {
         let filled = self.filled.load(Ordering::Acquire);
         let filled = usize::try_from(filled).expect("a segment is mapped, so its length fits");
         self.map.prefix(filled.min(self.map.len()))
+    }
+
+    /// The entry at `lsn`, verified.
+    pub(crate) fn entry(&self, lsn: Lsn) -> Result<Entry<'_>> {
+        let offset = lsn.since(self.first_lsn());
+        let bytes = usize::try_from(offset).ok();
+        let bytes = bytes.and_then(|offset| self.bytes().get(offset..));
+        let found = bytes.and_then(|bytes| entry::entry(bytes, lsn));
+        found.ok_or_else(|| Error::Corrupt {
+            path: self.path.clone(),
+            offset,
+            what: NO_ENTRY,
+        })
     }
 
     /// What is wrong with the file as a whole, if anything is.

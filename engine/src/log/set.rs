@@ -1,11 +1,12 @@
 //! The segments of the log, by LSN, and how many live entries each of them holds.
 //!
-//! A sealed segment without live entries is dead. It may be unlinked once every kept checkpoint
-//! began when it was dead already, and behind its end: recovery from any of them then never looks
-//! into it.
+//! A sealed segment without live entries is dead ([`Death`]). It may be unlinked once every kept
+//! checkpoint began when it was dead already, and behind its end: recovery from any of them then
+//! never looks into it.
 
 use std::sync::Arc;
 
+use super::Death;
 use super::segment::Segment;
 use crate::Lsn;
 
@@ -21,8 +22,7 @@ pub(crate) struct SegmentSet {
 struct Held {
     segment: Arc<Segment>,
     live: u64,
-    /// The checkpoint at whose beginning it was first found dead.
-    dead_at: Option<u64>,
+    death: Death,
 }
 
 impl SegmentSet {
@@ -33,7 +33,7 @@ impl SegmentSet {
             .map(|segment| Held {
                 segment,
                 live: 0,
-                dead_at: None,
+                death: Death::default(),
             })
             .collect();
         Self {
@@ -71,7 +71,7 @@ impl SegmentSet {
         self.held.push(Held {
             segment: next,
             live: 0,
-            dead_at: None,
+            death: Death::default(),
         });
     }
 
@@ -130,9 +130,7 @@ impl SegmentSet {
     pub(crate) fn begin_checkpoint(&mut self, number: u64) {
         let sealed = self.held.len() - 1;
         for held in &mut self.held[..sealed] {
-            let is_dead = held.live == 0;
-            let known = held.dead_at.filter(|_| is_dead);
-            held.dead_at = known.or(is_dead.then_some(number));
+            held.death.note(number, held.live == 0);
         }
     }
 
@@ -155,7 +153,7 @@ impl SegmentSet {
         let mut index = 0;
         self.held.retain(|held| {
             let is_dead = index < active
-                && held.dead_at.is_some_and(|at| at <= oldest)
+                && held.death.is_before(oldest)
                 && held.segment.end_lsn() <= begin
                 && pinned.is_none_or(|pinned| held.segment.end_lsn() <= pinned);
             index += 1;
@@ -169,9 +167,7 @@ impl SegmentSet {
 
     /// Whether there is a segment that was found dead by a checkpoint behind `oldest`.
     pub(crate) fn has_dead(&self, oldest: u64) -> bool {
-        self.held
-            .iter()
-            .any(|held| held.dead_at.is_some_and(|at| at > oldest))
+        self.held.iter().any(|held| held.death.is_behind(oldest))
     }
 
     /// Bytes of sealed segments without live entries.
@@ -184,6 +180,12 @@ impl SegmentSet {
     pub(crate) fn sealed(&self) -> impl DoubleEndedIterator<Item = (&Arc<Segment>, u64)> {
         let sealed = &self.held[..self.held.len() - 1];
         sealed.iter().map(|held| (&held.segment, held.live))
+    }
+
+    /// Those of them that have live entries: what is not sorted.
+    pub(crate) fn unsorted(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        let live = self.sealed().filter(|&(_, live)| live > 0);
+        live.map(|(segment, _)| segment)
     }
 
     /// First LSN and live entries of each segment.

@@ -1,10 +1,7 @@
 //! All sorted segments, by id, and when one may go.
 //!
-//! A file (a sealed log segment as well) without live entries is *dead*. When a checkpoint begins,
-//! what is dead is in none of its streams, and in none of any later one: so it is noted by which
-//! checkpoint a file was first found dead, and it is unlinked once that one or a later one is the
-//! oldest that is kept. Positions in the log would not tell: sorting moves entries while the log
-//! stands still.
+//! A file without live entries is dead, and unlinked when no checkpoint needs it ([`Death`]); but
+//! not one that streams are being told of, and none after a salvage.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +9,7 @@ use std::sync::Arc;
 
 use super::{BlockCache, SUFFIX, SortedFile, UNFINISHED};
 use crate::error::io_error;
+use crate::log::Death;
 use crate::storage::Storage;
 use crate::{EntryId, Error, Result};
 
@@ -45,10 +43,26 @@ pub(crate) struct LostRun {
 
 struct Held {
     file: Arc<SortedFile>,
-    /// The checkpoint at whose beginning it was dead.
-    dead_at: Option<u64>,
+    death: Death,
     /// Streams are being told of it.
     is_new: bool,
+}
+
+impl Held {
+    fn of(file: Arc<SortedFile>, is_new: bool) -> Self {
+        let death = Death::default();
+        Self {
+            file,
+            death,
+            is_new,
+        }
+    }
+
+    /// Whether nothing refers to the file. A start that served what was left does not know what a
+    /// file is still needed for.
+    fn is_dead(&self, is_salvage: bool) -> bool {
+        self.file.live() == 0 && !self.is_new && !is_salvage
+    }
 }
 
 /// What is in the directory of sorted segments.
@@ -114,17 +128,10 @@ impl SortedSet {
     /// The files that were found; streams have not been told of any.
     pub(crate) fn new(found: Found, cache: Arc<BlockCache>, is_salvage: bool) -> Self {
         let files = found.files.into_iter();
-        let hold = |file: Arc<SortedFile>| {
-            let (dead_at, is_new) = (None, false);
-            let held = Held {
-                file,
-                dead_at,
-                is_new,
-            };
-            (held.file.id(), held)
-        };
         Self {
-            held: files.map(hold).collect(),
+            held: files
+                .map(|file| (file.id(), Held::of(file, false)))
+                .collect(),
             cache,
             next_id: found.next_id,
             begun: 0,
@@ -172,15 +179,7 @@ impl SortedSet {
 
     /// Takes in a file that streams are about to be told of.
     pub(crate) fn insert(&mut self, file: Arc<SortedFile>) {
-        let (dead_at, is_new) = (None, true);
-        self.held.insert(
-            file.id(),
-            Held {
-                file,
-                dead_at,
-                is_new,
-            },
-        );
+        self.held.insert(file.id(), Held::of(file, true));
     }
 
     /// All streams were told of the file.
@@ -199,12 +198,8 @@ impl SortedSet {
     pub(crate) fn begin_checkpoint(&mut self) -> u64 {
         self.begun += 1;
         for held in self.held.values_mut() {
-            // A start that served what was left does not know what a file is still needed for.
-            let is_dead = held.file.live() == 0 && !held.is_new && !self.is_salvage;
-            held.dead_at = held
-                .dead_at
-                .filter(|_| is_dead)
-                .or(is_dead.then_some(self.begun));
+            let is_dead = held.is_dead(self.is_salvage);
+            held.death.note(self.begun, is_dead);
         }
         self.begun
     }
@@ -216,8 +211,8 @@ impl SortedSet {
 
     /// Takes out the files that neither checkpoint `oldest` nor a later one needs.
     pub(crate) fn take_dead(&mut self, oldest: u64) -> Vec<Arc<SortedFile>> {
-        let is_unneeded = |held: &Held| held.dead_at.is_some_and(|at| at <= oldest);
-        let dead = self.held.values().filter(|held| is_unneeded(held));
+        let dead = self.held.values();
+        let dead = dead.filter(|held| held.death.is_before(oldest));
         let dead: Vec<_> = dead.map(|held| Arc::clone(&held.file)).collect();
         for file in &dead {
             self.held.remove(&file.id());
@@ -243,17 +238,13 @@ impl SortedSet {
 
     /// Whether there is a file that was found dead by a checkpoint behind `oldest`.
     pub(crate) fn has_dead(&self, oldest: u64) -> bool {
-        self.held
-            .values()
-            .any(|held| held.dead_at.is_some_and(|at| at > oldest))
+        self.held.values().any(|held| held.death.is_behind(oldest))
     }
 
     /// Bytes of dead files.
     pub(crate) fn dead_bytes(&self) -> u64 {
-        let dead = self
-            .held
-            .values()
-            .filter(|held| held.file.live() == 0 && !held.is_new);
+        let dead = self.held.values();
+        let dead = dead.filter(|held| held.is_dead(self.is_salvage));
         dead.map(|held| held.file.len()).sum()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::SortedFile;
 use crate::format::sorted::RunRow;
-use crate::{EntryId, Error, Result};
+use crate::{Error, Result};
 
 impl SortedFile {
     /// Verifies every byte that means something; `damage` is told of what is wrong, run by run.
@@ -26,9 +26,10 @@ impl SortedFile {
     /// How many entries a run holds, all of which are sound and in order.
     fn verify_run(&self, run: &RunRow) -> Result<u32> {
         let wrong = |what| self.corrupt(self.footer().tables_at, what);
-        let (mut ordinal, mut last) = (0, None);
+        let (mut ordinal, mut first, mut last) = (0, None, None);
         for number in run.first_block..run.first_block + run.blocks {
             let block = self.load(number)?;
+            first = first.or(block.id(0));
             while let Some(id) = block.id(ordinal) {
                 if last.is_some_and(|last| id <= last) {
                     return Err(wrong("the entries of a sorted segment are not in order"));
@@ -37,8 +38,7 @@ impl SortedFile {
                 ordinal += 1;
             }
         }
-        let ends = (self.first_id(run)?, last);
-        if ordinal != run.entries || ends != (run.first_id, Some(run.last_id)) {
+        if ordinal != run.entries || (first, last) != (Some(run.first_id), Some(run.last_id)) {
             return Err(wrong(
                 "a run of a sorted segment is not what its table says",
             ));
@@ -54,10 +54,5 @@ impl SortedFile {
             next = node.ordinal + 1;
         }
         Ok(run.entries)
-    }
-
-    fn first_id(&self, run: &RunRow) -> Result<EntryId> {
-        let first = self.load(run.first_block)?.id(0);
-        first.ok_or_else(|| self.corrupt(0, "a run of a sorted segment lacks an entry"))
     }
 }

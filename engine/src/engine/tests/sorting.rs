@@ -337,6 +337,28 @@ fn a_damaged_sorted_segment_is_refused_by_name_and_salvage_serves_the_rest() {
     }
 }
 
+/// Durability: F3.
+#[test]
+fn sorting_that_panics_leaves_everything_where_it_was_and_starts_over() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage).unwrap();
+    fill(&engine, 1, 40).unwrap();
+    let expected = picture(&engine);
+    engine.sync().unwrap();
+    for call in [Call::Write, Call::Rename] {
+        storage.fail(call, 0, Fault::Panic);
+        let sorted = std::panic::AssertUnwindSafe(|| engine.sort(0));
+        std::panic::catch_unwind(sorted).unwrap_err();
+        assert!(!engine.is_poisoned());
+        assert_eq!(picture(&engine), expected);
+    }
+    sort(&engine).unwrap();
+    assert!(engine.stats().sorted_files > 0);
+    assert_eq!(picture(&engine), expected);
+    drop(engine);
+    assert_eq!(picture(&open(&storage.crash(1)).unwrap()), expected);
+}
+
 #[test]
 fn commands_go_on_while_a_thread_sorts() {
     let dir = tempfile::tempdir().unwrap();
