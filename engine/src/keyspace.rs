@@ -64,6 +64,15 @@ pub(crate) struct Database {
     expiring: BTreeSet<(u64, u32)>,
 }
 
+const NO_DATABASE: Contradiction = "a record names a database that does not exist";
+
+/// The name of the stream in a slot.
+fn key_in(slots: &[Slot], slot: u32) -> &[u8] {
+    let slot = slots.get(slot as usize);
+    let stream = slot.and_then(|slot| slot.stream.as_deref());
+    stream.map_or(&[], |stream| &stream.key)
+}
+
 /// The slot of a stream with that number.
 pub(crate) fn slot_of(number: u64) -> u32 {
     u32::try_from(number & u64::from(u32::MAX)).expect("the low half")
@@ -266,30 +275,31 @@ impl Keyspace {
 
     /// Enters a stream into the table of its database.
     fn name(&mut self, slot: u32, db: u8) -> Result<(), Contradiction> {
-        if usize::from(db) >= self.databases.len() {
-            return Err("a record names a database that does not exist");
+        let db = usize::from(db);
+        if db >= self.databases.len() {
+            return Err(NO_DATABASE);
         }
         if !self.has_tables {
             return Ok(());
         }
+        let hash = self.hasher.hash_one(key_in(&self.slots, slot));
+        self.enter(slot, db, hash)
+    }
+
+    /// The same of a stream whose name has that hash.
+    fn enter(&mut self, slot: u32, db: usize, hash: u64) -> Result<(), Contradiction> {
         let Self {
             slots,
             databases,
             hasher,
             ..
         } = self;
-        let key = |slot: u32| {
-            let stream = slots
-                .get(slot as usize)
-                .and_then(|slot| slot.stream.as_deref());
-            stream.map_or(&[][..], |stream| &stream.key)
-        };
-        let names = &mut databases[usize::from(db)].names;
-        let hash = hasher.hash_one(key(slot));
-        if names.find(hash, |&other| key(other) == key(slot)).is_some() {
+        let names = &mut databases[db].names;
+        let is_same = |&other: &u32| key_in(slots, other) == key_in(slots, slot);
+        if names.find(hash, is_same).is_some() {
             return Err("two streams bear the same name");
         }
-        names.insert(hash, slot, |&other| hasher.hash_one(key(other)));
+        names.insert(hash, slot, |&other| hasher.hash_one(key_in(slots, other)));
         Ok(())
     }
 
@@ -313,15 +323,28 @@ impl Keyspace {
     pub(crate) fn build_tables(&mut self) -> Result<(), (u64, Contradiction)> {
         self.has_tables = true;
         self.vacant.clear();
+        // In the order of slots, because that is about the one in which they lie in memory.
+        let mut hashes = vec![Vec::new(); self.databases.len()];
         for slot in 0..self.slot_count() {
             let Some(stream) = self.stream(slot) else {
                 self.vacant.push(slot);
                 continue;
             };
             let (number, db, expiry) = (stream.number, stream.db, stream.expiry_ms());
-            self.name(slot, db)
-                .map_err(|contradiction| (number, contradiction))?;
+            let hash = self.hasher.hash_one(&*stream.key);
+            let hashes = hashes.get_mut(usize::from(db));
+            let hashes = hashes.ok_or((number, NO_DATABASE))?;
+            hashes.push((hash, slot));
             self.expect_expiry(slot, db, expiry);
+        }
+        for (db, hashes) in hashes.into_iter().enumerate() {
+            self.databases[db]
+                .names
+                .reserve(hashes.iter().map(|(hash, _)| *hash));
+            for (hash, slot) in hashes {
+                let number = self.stream(slot).map_or(0, |stream| stream.number);
+                self.enter(slot, db, hash).map_err(|what| (number, what))?;
+            }
         }
         Ok(())
     }

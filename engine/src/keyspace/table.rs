@@ -29,6 +29,15 @@ impl Table {
         self.parts.get(part_of(hash))?.find(hash, is_it).copied()
     }
 
+    /// Makes an empty table large enough for names with these hashes.
+    pub(super) fn reserve(&mut self, hashes: impl Iterator<Item = u64>) {
+        let mut counts = vec![0; PARTS];
+        hashes.for_each(|hash| counts[part_of(hash)] += 1);
+        if counts.iter().any(|&count| count > 0) {
+            self.parts = counts.into_iter().map(HashTable::with_capacity).collect();
+        }
+    }
+
     /// Adds a slot that is not in it; `hasher` tells the hash of others when a part grows.
     pub(super) fn insert(&mut self, hash: u64, slot: u32, hasher: impl Fn(&u32) -> u64) {
         if self.parts.is_empty() {
