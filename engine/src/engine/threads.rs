@@ -2,8 +2,8 @@
 //! removed.
 //!
 //! Each ends when it is told to, and none leaves anybody waiting: a commit thread that panics
-//! poisons the log; what panics in the others has failed, and is tried again, unless it was about to
-//! change the state.
+//! poisons the log; what panics in the others has failed, and is tried again, unless it was about
+//! to change the state.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
