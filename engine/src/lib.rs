@@ -38,8 +38,8 @@ pub use batch::{
     ConsumerParts, Counters, Cursor, DELIVERY_COUNT_MAX, Delete, Deletion, Deliver, Delivery,
     EntrySource, Export, Fault, Fits, GiveBack, GroupFull, GroupInfo, GroupParts, History, Member,
     Message, NewId, NewStream, Overdue, PendingFilter, PendingInfo, PendingParts, PendingSummary,
-    Piece, ProducersInfo, ProducersParts, Range, RefPolicy, Remembering, SentParts, StreamFull,
-    StreamInfo, StreamParts, Trim, TrimStrategy,
+    Piece, ProducerParts, ProducersInfo, ProducersParts, Range, RefPolicy, Remembering, SentParts,
+    StreamFull, StreamInfo, StreamParts, Trim, TrimStrategy,
 };
 pub use check::{CheckReport, CheckedState, Damage, ToolProgress, check, check_on};
 pub use dump::{DumpOptions, DumpReport, Item, Value, Visitor, dump};

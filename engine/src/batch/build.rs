@@ -40,7 +40,7 @@ pub struct StreamParts {
 }
 
 /// What a stream remembers of its producers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducersParts {
     /// How much it remembers.
     pub settings: Settings,
@@ -48,15 +48,22 @@ pub struct ProducersParts {
     pub added: u64,
     /// Messages that were sent again.
     pub repeated: u64,
-    /// Messages of one producer after the other, the oldest first.
+    /// The producers of which anything is remembered, ordered by name.
+    pub producers: Vec<ProducerParts>,
+}
+
+/// What is remembered of a producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerParts {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its messages, the oldest first.
     pub sent: Vec<SentParts>,
 }
 
 /// A message that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentParts {
-    /// Who sent it.
-    pub producer: Vec<u8>,
     /// What it was sent as.
     pub iid: Vec<u8>,
     /// The entry that came of it.
@@ -294,20 +301,23 @@ fn each_change_of_producers(
     parts: &ProducersParts,
     tell: &mut dyn FnMut(StreamChange<'_>) -> Result<()>,
 ) -> Result<()> {
+    let counts = parts.producers.iter().map(|producer| producer.sent.len());
     tell(StreamChange::ProducersSet {
         seconds: parts.settings.seconds,
         count_max: parts.settings.count_max,
         // Each message that is remembered counts.
-        added: parts.added.saturating_sub(parts.sent.len() as u64),
+        added: parts.added.saturating_sub(counts.sum::<usize>() as u64),
         repeated: parts.repeated,
     })?;
-    for sent in &parts.sent {
-        tell(StreamChange::Remembered {
-            producer: &sent.producer,
-            iid: &sent.iid,
-            id: sent.id,
-            kept: u32::MAX,
-        })?;
+    for producer in &parts.producers {
+        for sent in &producer.sent {
+            tell(StreamChange::Remembered {
+                producer: &producer.name,
+                iid: &sent.iid,
+                id: sent.id,
+                kept: u32::MAX,
+            })?;
+        }
     }
     Ok(())
 }
@@ -364,9 +374,11 @@ fn claims(pending: &[PendingParts]) -> impl Iterator<Item = &[PendingParts]> {
 
 /// The most bytes of the records of a stream's counters and groups, which are checked.
 pub(super) fn parts_len(parts: &StreamParts) -> Result<usize> {
-    for sent in parts.producers.iter().flat_map(|parts| &parts.sent) {
-        check_len("producer name", &sent.producer, IID_LEN_MAX)?;
-        check_len("idempotent ID", &sent.iid, IID_LEN_MAX)?;
+    for producer in parts.producers.iter().flat_map(|parts| &parts.producers) {
+        check_len("producer name", &producer.name, IID_LEN_MAX)?;
+        for sent in &producer.sent {
+            check_len("idempotent ID", &sent.iid, IID_LEN_MAX)?;
+        }
     }
     let names = parts.groups.iter().map(|group| &group.name);
     ensure(names.is_sorted_by(|a, b| a < b), "two groups of one name")?;

@@ -4,7 +4,7 @@
 //! small and copied.
 
 use super::build::{
-    ConsumerParts, GroupParts, PendingParts, ProducersParts, SentParts, StreamParts,
+    ConsumerParts, GroupParts, PendingParts, ProducerParts, ProducersParts, SentParts, StreamParts,
 };
 use super::{Batch, Cursor};
 use crate::entries::Entries;
@@ -50,6 +50,7 @@ impl Batch<'_> {
 /// All of a stream but its entries.
 pub(super) fn parts_of(stream: &Stream) -> StreamParts {
     let group = |(_, name, group): (u32, &[u8], &Group)| group_parts(name, group);
+    let producers = stream.producers().map(producers_parts);
     StreamParts {
         last_id: stream.last_id,
         entries_added: stream.entries_added,
@@ -57,22 +58,31 @@ pub(super) fn parts_of(stream: &Stream) -> StreamParts {
         deleted_up_to: stream.tombstone(),
         expiry_ms: stream.expiry_ms(),
         groups: stream.groups().map(group).collect(),
-        producers: stream.producers().map(producers_parts),
+        producers: producers.filter(|producers| *producers != ProducersParts::default()),
     }
 }
 
 pub(super) fn producers_parts(producers: &Producers) -> ProducersParts {
-    let sent = producers.iter().map(|(producer, iid, id)| SentParts {
-        producer: producer.to_vec(),
-        iid: iid.to_vec(),
-        id,
-    });
-    ProducersParts {
+    let mut parts = ProducersParts {
         settings: producers.settings,
         added: producers.added,
         repeated: producers.repeated,
-        sent: sent.collect(),
+        producers: Vec::with_capacity(producers.len()),
+    };
+    for (name, iid, id) in producers.iter() {
+        let sent = SentParts {
+            iid: iid.to_vec(),
+            id,
+        };
+        match parts.producers.last_mut() {
+            Some(last) if last.name == name => last.sent.push(sent),
+            _ => parts.producers.push(ProducerParts {
+                name: name.to_vec(),
+                sent: vec![sent],
+            }),
+        }
     }
+    parts
 }
 
 fn group_parts(name: &[u8], group: &Group) -> GroupParts {

@@ -21,8 +21,8 @@ mod transplant;
 mod trim;
 
 pub use build::{
-    ConsumerParts, EntrySource, GroupParts, NewStream, PendingParts, Piece, ProducersParts,
-    SentParts, StreamParts,
+    ConsumerParts, EntrySource, GroupParts, NewStream, PendingParts, Piece, ProducerParts,
+    ProducersParts, SentParts, StreamParts,
 };
 pub use claims::{AutoClaim, AutoClaimed, Claim, Claimed};
 pub use deliver::{Deliver, Delivery, Fits, History, Overdue};

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::index::NodeSize;
 use crate::limits::NAME_LEN_MAX;
-use crate::{ProducerSettings, ProducersParts, SentParts};
+use crate::{ProducerParts, ProducerSettings, ProducersParts, SentParts};
 
 /// All of a stream, in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,10 +121,13 @@ fn sample() -> Whole {
         pending: vec![held(1, 1), held(2, 0), held(3, 1)],
         given_back: vec![(id(8), 4), (id(7), u64::MAX)],
     };
-    let sent = |producer: &[u8], iid: &[u8], ms| SentParts {
-        producer: producer.to_vec(),
+    let sent = |(iid, ms): (&[u8], u64)| SentParts {
         iid: iid.to_vec(),
         id: id(ms),
+    };
+    let producer = |name: &[u8], sent: Vec<SentParts>| ProducerParts {
+        name: name.to_vec(),
+        sent,
     };
     let producers = ProducersParts {
         settings: ProducerSettings {
@@ -133,10 +136,9 @@ fn sample() -> Whole {
         },
         added: 5,
         repeated: 2,
-        sent: vec![
-            sent(b"p", b"2", 7),
-            sent(b"p", b"1", 1),
-            sent(b"q", b"1", 8),
+        producers: vec![
+            producer(b"p", vec![sent((b"2", 7)), sent((b"1", 1))]),
+            producer(b"q", vec![sent((b"1", 8))]),
         ],
     };
     let entry = |ms| (id(ms), Some(vec![b"f".to_vec(), vec![b'v'; 5]]));

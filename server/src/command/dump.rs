@@ -56,14 +56,17 @@ fn dump(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         ctx.reply.null();
         return Ok(Flow::Done);
     };
+    let version_max = ctx.hub.config.dump_rdb_version;
     let mut groups = export.parts.groups.iter();
-    if groups.any(|group| !group.given_back.is_empty()) {
-        return Err(Refusal::new(
-            "ERR the payload cannot hold entries that were given back by XNACK; claim them first",
-        ));
+    if version_max < rdb::GIVEN_BACK_VERSION && groups.any(|group| !group.given_back.is_empty()) {
+        // Left out, they would never be delivered again.
+        return Err(Refusal::format(format_args!(
+            "ERR before dump-rdb-version {} the payload cannot hold entries that were given back \
+             by XNACK; claim them first",
+            rdb::GIVEN_BACK_VERSION
+        )));
     }
-    let version = ctx.hub.config.dump_rdb_version;
-    let write = move || rdb::write(&export, version);
+    let write = move || rdb::write(&export, version_max);
     ctx.reply.late_bulk(Box::new(write));
     Ok(Flow::Done)
 }

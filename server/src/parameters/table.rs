@@ -152,8 +152,10 @@ pub(crate) const TABLE: &[Parameter] = &[
             crate::rdb::WRITTEN_VERSIONS.1 as i64
         ),
         AnyTime,
-        "Version of the RDB format in which DUMP writes: 11 for Redis from 7.2 on and Valkey, 10 for \
-         Redis 7.0, 9 for Redis 5.0 to 6.2. An older one leaves out what it has no place for.",
+        "The newest version of the RDB format in which DUMP writes. It writes 11, for Redis from 7.2 \
+         on and Valkey, unless the stream needs 13 of Redis 8.6 for producers' messages or 14 of \
+         Redis 8.8 for what XNACK gave back. 10 is for Redis 7.0, 9 for Redis 5.0 to 6.2. An older \
+         one leaves out what it has no place for, but refuses to leave out what was given back.",
     ),
     kept("dynamic-hz", FLAG, "yes"),
     parameter(

@@ -8,8 +8,9 @@
 //!             name, cursor; from type 19 on: entries read
 //!             what is pending: ID, time of delivery, delivery count
 //!             consumers: name, seen; from type 21 on: active; the IDs of what is pending for it
-//!             type 27: the IDs of what was given back and is pending for nobody
-//!           from type 26 on: the window of idempotent producers, their IDs, two counters
+//!             type 27: the IDs of what was given back, which is pending for nobody
+//!           from type 26 on: seconds and messages for which producers are remembered
+//!             producers: name, messages: idempotent ID, entry; messages ever added, and repeated
 //! ```
 //!
 //! A payload comes from whoever may send RESTORE, so nothing in it is believed: every length is
@@ -53,8 +54,13 @@ mod layout {
 }
 
 /// The oldest and the newest version that can be written.
-pub(crate) const WRITTEN_VERSIONS: (u16, u16) = (9, 11);
+pub(crate) const WRITTEN_VERSIONS: (u16, u16) = (9, GIVEN_BACK_VERSION);
+/// The first version with a place for entries that were given back.
+pub(crate) const GIVEN_BACK_VERSION: u16 = 14;
 /// The newest version of Redis's format whose payloads are known: that of Redis 8.10.
 const VERSION_MAX: u16 = 15;
 /// The version of Valkey's own format, from Valkey 9.0 on; its layouts end with type 21.
 const VALKEY_VERSION: u16 = 80;
+
+/// For whom an entry is pending that has no consumer yet, or was given back.
+const NOBODY: u32 = u32::MAX;

@@ -1,14 +1,16 @@
 //! Reading a payload: all but the entries at once, the entries whenever they are asked for.
 
-use alluvium_engine::limits::NAME_LEN_MAX;
+use std::collections::HashSet;
+
+use alluvium_engine::limits::{IID_LEN_MAX, IID_SECONDS_MAX, IIDS_MAX, NAME_LEN_MAX};
 use alluvium_engine::{
     ConsumerParts, Cursor, EntryId, EntrySource, Error, GroupParts, PendingParts, Piece,
-    StreamParts,
+    ProducerParts, ProducerSettings, ProducersParts, SentParts, StreamParts,
 };
 
 use super::codec::{Reader, Text, malformed};
 use super::layout::{STREAM, STREAM_2, STREAM_3, STREAM_4, STREAM_5};
-use super::{CRC, FOOTER_LEN, Result, VALKEY_VERSION, VERSION_MAX, node};
+use super::{CRC, FOOTER_LEN, NOBODY, Result, VALKEY_VERSION, VERSION_MAX, node};
 
 /// Bytes of a payload's items at least: a node, a group, a consumer, a pending entry.
 const NODE_LEN_MIN: usize = 1 + 16 + 4;
@@ -17,7 +19,7 @@ const CONSUMER_LEN_MIN: usize = 1 + 8 + 1;
 const PENDING_LEN_MIN: usize = 16 + 8 + 1;
 const OWNED_LEN: usize = 16;
 const PRODUCER_LEN_MIN: usize = 1 + 1;
-const PRODUCED_LEN_MIN: usize = 1 + 2;
+const SENT_LEN_MIN: usize = 1 + 2;
 
 /// Compressed names may take so many times the payload, and as much again as a few of the longest.
 const NAMES_FACTOR: usize = 4;
@@ -29,8 +31,8 @@ const NODE_FREE: usize = 64 << 20;
 
 /// A counter of which nothing is known.
 const UNKNOWN: u64 = u64::MAX;
-/// No consumer yet.
-const NOBODY: u32 = u32::MAX;
+/// In the place of a consumer: the entry was given back.
+const GIVEN_BACK: u32 = NOBODY - 1;
 
 /// Why a payload is not a stream that can be built.
 #[derive(Debug)]
@@ -177,11 +179,13 @@ impl<'a> Body<'_, 'a> {
             payload.parts.groups.push(group);
         }
         if self.layout >= STREAM_4 {
-            self.producers()?;
+            payload.parts.producers = Some(self.producers()?);
         }
         let parts = &mut payload.parts;
         parts.groups.sort_by(|a, b| a.name.cmp(&b.name));
-        if parts.groups.iter().any(|group| !group.pending.is_empty()) {
+        let has_pending =
+            |group: &GroupParts| !(group.pending.is_empty() && group.given_back.is_empty());
+        if parts.groups.iter().any(has_pending) {
             // Any of what is pending may have been deleted.
             parts.deleted_up_to = last_id;
         }
@@ -207,11 +211,16 @@ impl<'a> Body<'_, 'a> {
     }
 
     fn name(&mut self) -> Result<Vec<u8>> {
+        self.text(NAME_LEN_MAX)
+    }
+
+    /// A string that is kept, of at most `len_max` bytes if it is compressed.
+    fn text(&mut self, len_max: usize) -> Result<Vec<u8>> {
         let name = self.reader.text()?;
         let left = self.names_left.checked_sub(name.len());
         self.names_left = left.ok_or_else(|| malformed("names beyond all proportion"))?;
         let mut scratch = Vec::new();
-        name.expand(&mut scratch, NAME_LEN_MAX).map(<[u8]>::to_vec)
+        name.expand(&mut scratch, len_max).map(<[u8]>::to_vec)
     }
 
     fn group(&mut self, payload: &Payload<'a>) -> Result<GroupParts> {
@@ -232,9 +241,11 @@ impl<'a> Body<'_, 'a> {
             consumers.push((self.consumer()?, number));
             self.own(number, &mut pending)?;
         }
-        if self.layout >= STREAM_5 && self.reader.count(OWNED_LEN)? > 0 {
-            return Err(malformed("entries that were given back cannot be kept"));
-        }
+        let given_back = if self.layout >= STREAM_5 {
+            self.given_back(&mut pending)?
+        } else {
+            Vec::new()
+        };
         if pending.iter().any(|held| held.consumer == NOBODY) {
             return Err(malformed("an entry is pending for nobody"));
         }
@@ -244,7 +255,7 @@ impl<'a> Body<'_, 'a> {
             cursor: Cursor { id, entries_read },
             consumers,
             pending,
-            given_back: Vec::new(),
+            given_back,
         })
     }
 
@@ -281,32 +292,80 @@ impl<'a> Body<'_, 'a> {
         })
     }
 
-    /// Reads past what idempotent producers sent, of which nothing is kept: a producer that repeats
-    /// itself after a move, within its window, which is short, is not recognised.
-    fn producers(&mut self) -> Result<()> {
-        let (_window_secs, _ids_max) = (self.reader.length()?, self.reader.length()?);
-        for _ in 0..self.reader.count(PRODUCER_LEN_MIN)? {
-            self.reader.text()?;
-            for _ in 0..self.reader.count(PRODUCED_LEN_MIN)? {
-                self.reader.text()?;
-                self.reader.id()?;
-            }
-        }
-        let (_added, _repeated) = (self.counter()?, self.counter()?);
-        Ok(())
-    }
-
     /// Reads which entries are pending for a consumer.
     fn own(&mut self, consumer: u32, pending: &mut [PendingParts]) -> Result<()> {
         for _ in 0..self.reader.count(OWNED_LEN)? {
-            let id = self.reader.fixed_id()?;
-            let found = pending.binary_search_by_key(&id, |held| held.id);
-            let held = found.map_err(|_| malformed("what is pending for a consumer is unknown"))?;
-            if std::mem::replace(&mut pending[held].consumer, consumer) != NOBODY {
-                return Err(malformed("an entry is pending for two consumers"));
-            }
+            self.own_one(consumer, pending)?;
         }
         Ok(())
+    }
+
+    /// Takes what was given back out of what is pending.
+    fn given_back(&mut self, pending: &mut Vec<PendingParts>) -> Result<Vec<(EntryId, u64)>> {
+        let mut given_back = Vec::new();
+        for _ in 0..self.reader.count(OWNED_LEN)? {
+            let held = self.own_one(GIVEN_BACK, pending)?;
+            given_back.push((held.id, held.delivery_count));
+        }
+        pending.retain(|held| held.consumer != GIVEN_BACK);
+        Ok(given_back)
+    }
+
+    fn own_one(&mut self, owner: u32, pending: &mut [PendingParts]) -> Result<PendingParts> {
+        let id = self.reader.fixed_id()?;
+        let found = pending.binary_search_by_key(&id, |held| held.id);
+        let held = found.map_err(|_| malformed("what is pending for a consumer is unknown"))?;
+        let held = &mut pending[held];
+        if std::mem::replace(&mut held.consumer, owner) != NOBODY {
+            return Err(malformed("an entry is pending for two consumers"));
+        }
+        Ok(*held)
+    }
+
+    fn producers(&mut self) -> Result<ProducersParts> {
+        let settings = ProducerSettings {
+            seconds: self.setting(IID_SECONDS_MAX)?,
+            count_max: self.setting(IIDS_MAX)?,
+        };
+        let mut producers = Vec::new();
+        for _ in 0..self.reader.count(PRODUCER_LEN_MIN)? {
+            producers.push(ProducerParts {
+                name: self.text(IID_LEN_MAX)?,
+                sent: self.sent()?,
+            });
+        }
+        producers.sort_by(|a, b| a.name.cmp(&b.name));
+        if producers.windows(2).any(|two| two[0].name == two[1].name) {
+            return Err(malformed("two producers of one name"));
+        }
+        Ok(ProducersParts {
+            settings,
+            added: self.counter()?,
+            repeated: self.counter()?,
+            producers,
+        })
+    }
+
+    fn setting(&mut self, max: u32) -> Result<u32> {
+        let setting = u32::try_from(self.reader.length()?).ok();
+        let setting = setting.filter(|setting| (1..=max).contains(setting));
+        setting.ok_or_else(|| malformed("a setting for producers that cannot be"))
+    }
+
+    /// The messages that are remembered of a producer.
+    fn sent(&mut self) -> Result<Vec<SentParts>> {
+        let mut sent = Vec::new();
+        for _ in 0..self.reader.count(SENT_LEN_MIN)? {
+            sent.push(SentParts {
+                iid: self.text(IID_LEN_MAX)?,
+                id: self.reader.id()?,
+            });
+        }
+        let iids: HashSet<&[u8]> = sent.iter().map(|sent| &sent.iid[..]).collect();
+        if iids.len() < sent.len() {
+            return Err(malformed("a message is remembered twice"));
+        }
+        Ok(sent)
     }
 }
 

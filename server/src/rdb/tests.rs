@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 
+use alluvium_engine::limits::{IID_SECONDS_MAX, IIDS_MAX};
 use alluvium_engine::{
     ConsumerParts, Cursor, Engine, EntryId, EntrySource, Error, Export, GroupParts, NewStream,
-    NodeSize, Options, PendingParts, Piece, StreamParts, SyncPolicy, Threads,
+    NodeSize, Options, PendingParts, Piece, ProducerParts, ProducerSettings, ProducersParts,
+    SentParts, StreamParts, SyncPolicy, Threads,
 };
 use proptest::prelude::*;
 
-use super::{CRC, Payload, Result, Unreadable, write};
+use super::{CRC, Payload, Result, Unreadable, WRITTEN_VERSIONS, write};
 
 /// Streams that real servers dumped; `tests/clients/oracle/moving.py` moves many more.
 const REDIS_7_0: &str = include_str!("fixtures/redis-7.0.hex");
@@ -24,6 +26,24 @@ const REDIS_5_0: &str = "
     00000000000000010000000000000000 0500000000000000 01
     01 01 63 0900000000000000 01
     00000000000000010000000000000000";
+/// Written by hand after the layout of Redis 8.8: no entry is left, two of four that are pending
+/// were given back, and two producers are remembered, not in the order of their names.
+const REDIS_8_8: &str = "
+    1b 00 00 09 00 00 00 00 00 09
+    01 01 67 09 00 09
+    04
+    00000000000000010000000000000000 0500000000000000 01
+    00000000000000020000000000000000 0000000000000000 03
+    00000000000000030000000000000000 0600000000000000 02
+    00000000000000040000000000000000 0000000000000000 81 7fffffffffffffff
+    01 01 63 0900000000000000 0900000000000000 02
+    00000000000000010000000000000000 00000000000000030000000000000000
+    02
+    00000000000000040000000000000000 00000000000000020000000000000000
+    07 03
+    02 01 71 01 01 61 09 00
+       01 70 02 01 62 08 00 01 61 07 00
+    0b 02";
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -41,6 +61,21 @@ fn sealed(body: &[u8], version: u16) -> Vec<u8> {
 
 fn redis_5_0() -> Vec<u8> {
     sealed(&bytes(REDIS_5_0), 9)
+}
+
+fn redis_8_8() -> Vec<u8> {
+    sealed(&bytes(REDIS_8_8), 14)
+}
+
+fn producer(name: &[u8], sent: &[(&[u8], EntryId)]) -> ProducerParts {
+    let sent = sent.iter().map(|&(iid, id)| SentParts {
+        iid: iid.to_vec(),
+        id,
+    });
+    ProducerParts {
+        name: name.to_vec(),
+        sent: sent.collect(),
+    }
 }
 
 /// A store in which streams are built and exported.
@@ -180,6 +215,113 @@ fn payloads_of_real_servers_are_read() {
     check_fixture(&export);
     assert_eq!(export.entries.len(), 11);
     assert_eq!(export.parts.entries_added, 43);
+    let producers = ProducersParts {
+        settings: ProducerSettings {
+            seconds: 86_400,
+            count_max: 77,
+        },
+        added: 3,
+        repeated: 2,
+        producers: vec![producer(b"p1", &[(b"iid-3", id(1_795_393_480_151, 2))])],
+    };
+    assert_eq!(export.parts.producers, Some(producers));
+}
+
+#[test]
+fn what_was_given_back_is_pending_for_nobody() {
+    let store = Store::new();
+    let export = store.restore(&redis_8_8()).unwrap();
+    let group = &export.parts.groups[0];
+    let ids: Vec<_> = group.pending.iter().map(|held| held.id).collect();
+    assert_eq!(ids, [id(1, 0), id(3, 0)]);
+    let fatal = i64::MAX.cast_unsigned();
+    assert_eq!(group.given_back, [(id(4, 0), fatal), (id(2, 0), 3)]);
+    let producers = ProducersParts {
+        settings: ProducerSettings {
+            seconds: 7,
+            count_max: 3,
+        },
+        added: 11,
+        repeated: 2,
+        producers: vec![
+            producer(b"p", &[(b"b", id(8, 0)), (b"a", id(7, 0))]),
+            producer(b"q", &[(b"a", id(9, 0))]),
+        ],
+    };
+    assert_eq!(export.parts.producers, Some(producers));
+    // Nobody may own what was given back, and it must be pending.
+    let body = bytes(REDIS_8_8);
+    let given_back = [0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0];
+    let at = body.windows(16).rposition(|it| it == given_back).unwrap();
+    for (ms, what) in [
+        (1, "an entry is pending for two consumers"),
+        (2, "an entry is pending for two consumers"),
+        (5, "what is pending for a consumer is unknown"),
+    ] {
+        let mut body = body.clone();
+        body[at + 7] = ms;
+        assert_eq!(malformed(&sealed(&body, 14)), what);
+    }
+    let lists = |count: u8, end: usize| [&body[..at - 1], &[count], &body[at..end]].concat();
+    let behind = &body[at + 32..];
+    let one_less = sealed(&[&lists(1, at + 16), behind].concat(), 14);
+    assert_eq!(malformed(&one_less), "an entry is pending for nobody");
+}
+
+#[test]
+fn producers_that_contradict_themselves_are_refused() {
+    let start = [26, 0, 0, 9, 0, 0, 0, 0, 0, 9, 0];
+    for (producers, what) in [
+        (
+            &[0, 1, 0, 0, 0][..],
+            "a setting for producers that cannot be",
+        ),
+        (&[1, 0, 0, 0, 0], "a setting for producers that cannot be"),
+        (
+            &[1, 1, 2, 1, b'p', 0, 1, b'p', 0, 0, 0],
+            "two producers of one name",
+        ),
+        (
+            &[1, 1, 1, 1, b'p', 2, 1, b'a', 5, 0, 1, b'a', 6, 0, 2, 0],
+            "a message is remembered twice",
+        ),
+        (
+            &[1, 1, 9, 1, b'p', 0, 0, 0],
+            "more items than the payload has room for",
+        ),
+        (&[1, 1, 0, 0], "the payload ends too early"),
+    ] {
+        let payload = sealed(&[&start, producers].concat(), 13);
+        assert_eq!(malformed(&payload), what, "{producers:?}");
+    }
+}
+
+#[test]
+fn the_oldest_layout_that_has_a_place_for_everything_is_written() {
+    let store = Store::new();
+    let layout = |export: &Export, version_max| {
+        let payload = write(export, version_max).unwrap();
+        (payload[0], payload[payload.len() - 10])
+    };
+    let mut export = store.restore(&redis_8_8()).unwrap();
+    for (version_max, expected) in [
+        (14, (27, 14)),
+        (13, (26, 13)),
+        (12, (21, 11)),
+        (10, (19, 10)),
+    ] {
+        assert_eq!(layout(&export, version_max), expected);
+    }
+    export.parts.groups[0].given_back.clear();
+    assert_eq!(layout(&export, 14), (26, 13));
+    export.parts.producers = None;
+    assert_eq!(layout(&export, 14), (21, 11));
+    // Ordinary settings are all that newer servers write of a stream without producers.
+    let ordinary = [
+        26, 0, 0, 9, 0, 0, 0, 0, 0, 9, 0, 0x40, 100, 0x40, 100, 0, 0, 0,
+    ];
+    let export = store.restore(&sealed(&ordinary, 13)).unwrap();
+    assert_eq!(layout(&export, 14), (21, 11));
 }
 
 #[test]
@@ -201,6 +343,13 @@ fn a_payload_of_the_oldest_layout_is_read() {
         (group.pending[0].id, group.pending[0].delivered_ms),
         (id(1, 0), 5)
     );
+}
+
+fn malformed(payload: &[u8]) -> &'static str {
+    match Payload::read(payload).err() {
+        Some(Unreadable::Stream(Error::Malformed { what })) => what,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -244,18 +393,21 @@ fn check_damaged(store: &Store, body: &[u8], version: u16) {
         Ok(export) => {
             assert_eq!(entries(&export).len(), export.entries.len());
             // What was built can be written and read again.
-            let again = store.restore(&write(&export, 11).unwrap()).unwrap();
+            let newest = WRITTEN_VERSIONS.1;
+            let again = store.restore(&write(&export, newest).unwrap()).unwrap();
             assert_eq!(entries(&again), entries(&export));
+            assert_eq!(again.nodes, export.nodes);
+            assert_eq!(again.parts, export.parts);
             store.engine.lock().remove(0, b"key").unwrap();
         }
         Err(_) => assert!(store.is_empty(), "something was left behind"),
     }
 }
 
-fn payloads() -> [Vec<u8>; 4] {
+fn payloads() -> [Vec<u8>; 5] {
     let written = [REDIS_7_0, VALKEY_9_1, REDIS_8_6].map(bytes);
     let [a, b, c] = written;
-    [a, b, c, redis_5_0()]
+    [a, b, c, redis_5_0(), redis_8_8()]
 }
 
 #[test]
@@ -287,7 +439,7 @@ fn counts_and_lengths_beyond_the_payload_are_refused_at_once() {
         let body = &payload[..payload.len() - 10];
         for at in 1..body.len() {
             let bad = [&body[..at], &huge, &body[at + 1..]].concat();
-            check_damaged(&store, &bad, 11);
+            check_damaged(&store, &bad, 14);
         }
     }
 }
@@ -307,11 +459,7 @@ fn compressed_names_beyond_all_proportion_are_refused() {
     let mut body = vec![19, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     super::codec::put_length(&mut body, 100);
     body.extend(std::iter::repeat_n(group, 100).flatten());
-    let refused = Payload::read(&sealed(&body, 10)).err();
-    let what = match refused {
-        Some(Unreadable::Stream(Error::Malformed { what })) => what,
-        other => panic!("{other:?}"),
-    };
+    let what = malformed(&sealed(&body, 10));
     assert_eq!(what, "names beyond all proportion");
 }
 
@@ -392,12 +540,14 @@ fn group() -> impl Strategy<Value = GroupParts> {
     let consumers = proptest::collection::btree_map(name.clone(), consumer, 1..4);
     let held = (any::<u32>(), any::<u64>(), 0u32..3);
     let pending = proptest::collection::btree_map((any::<u64>(), any::<u64>()), held, 0..20);
+    let given_back = proptest::option::of(0usize..20);
     let cursor = (
         any::<u64>(),
         any::<u64>(),
         proptest::option::of(any::<u32>()),
     );
-    (name, consumers, pending, cursor).prop_map(|(name, consumers, pending, cursor)| {
+    let parts = (name, consumers, pending, given_back, cursor);
+    parts.prop_map(|(name, consumers, pending, given_back, cursor)| {
         let count = u32::try_from(consumers.len()).unwrap();
         let consumer = |(name, (seen, active)): (Vec<u8>, (u32, Option<u32>))| ConsumerParts {
             name,
@@ -411,6 +561,8 @@ fn group() -> impl Strategy<Value = GroupParts> {
             consumer: consumer % count,
         };
         let mut pending: Vec<_> = pending.into_iter().map(held).collect();
+        let kept = given_back.map_or(pending.len(), |count| pending.len().saturating_sub(count));
+        let given_back = pending.split_off(kept).into_iter().rev();
         pending.sort_by_key(|held| held.delivered_ms);
         GroupParts {
             name,
@@ -420,7 +572,33 @@ fn group() -> impl Strategy<Value = GroupParts> {
             },
             consumers: consumers.into_iter().map(consumer).collect(),
             pending,
-            given_back: Vec::new(),
+            given_back: given_back
+                .map(|held| (held.id, held.delivery_count))
+                .collect(),
+        }
+    })
+}
+
+fn producers() -> impl Strategy<Value = ProducersParts> {
+    let name = proptest::collection::vec(any::<u8>(), 0..30);
+    let sent = proptest::collection::btree_map(name.clone(), (any::<u64>(), any::<u64>()), 1..5);
+    let producers = proptest::collection::btree_map(name, sent, 0..4);
+    let settings = (1..=IID_SECONDS_MAX, 1..=IIDS_MAX);
+    let counters = (any::<u32>(), any::<u32>());
+    (settings, counters, producers).prop_map(|(settings, counters, producers)| {
+        let producers = producers.iter().map(|(name, sent)| {
+            let sent = sent.iter().rev();
+            let sent = sent.map(|(iid, &(ms, seq))| (&iid[..], EntryId::new(ms, seq)));
+            producer(name, &sent.collect::<Vec<_>>())
+        });
+        ProducersParts {
+            settings: ProducerSettings {
+                seconds: settings.0,
+                count_max: settings.1,
+            },
+            added: 100 + u64::from(counters.0),
+            repeated: u64::from(counters.1),
+            producers: producers.collect(),
         }
     })
 }
@@ -428,8 +606,9 @@ fn group() -> impl Strategy<Value = GroupParts> {
 fn whole() -> impl Strategy<Value = Whole> {
     let groups = proptest::collection::vec(group(), 0..3);
     let deleted = (any::<u64>(), any::<u64>());
-    (nodes(), groups, any::<u32>(), deleted).prop_map(
-        |((entries, nodes), groups, ahead, deleted)| {
+    let producers = proptest::option::of(producers());
+    (nodes(), groups, any::<u32>(), deleted, producers).prop_map(
+        |((entries, nodes), groups, ahead, deleted, producers)| {
             let last = entries.last().map_or(EntryId::MIN, |(id, _)| *id);
             let mut groups = groups;
             groups.sort_by(|a, b| a.name.cmp(&b.name));
@@ -442,7 +621,7 @@ fn whole() -> impl Strategy<Value = Whole> {
                     deleted_up_to: EntryId::MIN,
                     expiry_ms: None,
                     groups,
-                    producers: None,
+                    producers,
                 },
                 entries,
                 nodes,
@@ -462,7 +641,7 @@ proptest! {
     fn what_is_written_is_read_again(whole in whole()) {
         let store = Store::new();
         let mut built = store.build(&whole.parts, &whole).unwrap();
-        for version in [9, 10, 11] {
+        for version in [14, 13, 11, 10, 9] {
             let payload = write(&built, version).unwrap();
             let mut read = store.restore(&payload).unwrap();
             prop_assert_eq!(&entries(&read), &whole.entries);
@@ -471,6 +650,12 @@ proptest! {
             // What the older layouts have no place for.
             read.parts.deleted_up_to = EntryId::MIN;
             built.parts.deleted_up_to = EntryId::MIN;
+            if version < 14 {
+                built.parts.groups.iter_mut().for_each(|group| group.given_back.clear());
+            }
+            if version < 13 {
+                built.parts.producers = None;
+            }
             if version < 11 {
                 for (read, built) in read.parts.groups.iter_mut().zip(&built.parts.groups) {
                     for (read, built) in read.consumers.iter_mut().zip(&built.consumers) {

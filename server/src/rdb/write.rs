@@ -1,26 +1,25 @@
-//! Writing a payload: the export of a stream, in the layout that a version of Redis reads.
+//! Writing a payload: the export of a stream, in the oldest layout that has a place for all of it,
+//! or in an older one, for an older server, which leaves out the rest.
 //!
 //! A logical node becomes a listpack, in which deleted entries are counted and take a few bytes, so
 //! that the stream is trimmed in the same places wherever it is restored. Nothing is compressed.
 
 use std::ops::ControlFlow;
 
-use alluvium_engine::{EntryId, Error, Export, Fields, GroupParts, PendingParts};
+use alluvium_engine::{
+    EntryId, Error, Export, Fields, GroupParts, PendingParts, ProducersParts, StreamParts,
+};
 
 use super::codec::{malformed, put_fixed_id, put_id, put_length, put_text};
-use super::layout::{STREAM, STREAM_2, STREAM_3};
-use super::{CRC, Result, node};
+use super::layout::{STREAM, STREAM_2, STREAM_3, STREAM_4, STREAM_5};
+use super::{CRC, GIVEN_BACK_VERSION, NOBODY, Result, node};
 
 /// The most bytes of a payload, as of any string that clients and servers take.
 pub(crate) const PAYLOAD_LEN_MAX: usize = 512 << 20;
 
-/// Writes the payload of a stream in the layout of the given version of Redis's format.
-pub(crate) fn write(export: &Export, version: u16) -> Result<Vec<u8>> {
-    let layout = match version {
-        ..10 => STREAM,
-        10 => STREAM_2,
-        11.. => STREAM_3,
-    };
+/// Writes the payload of a stream in a layout of the given version of Redis's format at most.
+pub(crate) fn write(export: &Export, version_max: u16) -> Result<Vec<u8>> {
+    let (layout, version) = layout_for(&export.parts, version_max);
     let mut out = vec![layout];
     put_length(&mut out, export.nodes.len() as u64);
     put_nodes(&mut out, export)?;
@@ -37,10 +36,33 @@ pub(crate) fn write(export: &Export, version: u16) -> Result<Vec<u8>> {
         put_group(&mut out, layout, group);
         check_len(out.len())?;
     }
+    if layout >= STREAM_4 {
+        put_producers(&mut out, parts.producers.as_ref());
+        check_len(out.len())?;
+    }
     out.extend_from_slice(&version.to_le_bytes());
     let crc = CRC.checksum(&out);
     out.extend_from_slice(&crc.to_le_bytes());
     Ok(out)
+}
+
+/// The layout for a stream, and the version that it came with.
+fn layout_for(parts: &StreamParts, version_max: u16) -> (u8, u16) {
+    let has_given_back = |group: &GroupParts| !group.given_back.is_empty();
+    let needed = if parts.groups.iter().any(has_given_back) {
+        GIVEN_BACK_VERSION
+    } else if parts.producers.is_some() {
+        13
+    } else {
+        11
+    };
+    match needed.min(version_max) {
+        ..10 => (STREAM, 9),
+        10 => (STREAM_2, 10),
+        11..13 => (STREAM_3, 11),
+        13 => (STREAM_4, 13),
+        GIVEN_BACK_VERSION.. => (STREAM_5, GIVEN_BACK_VERSION),
+    }
 }
 
 fn check_len(len: usize) -> Result<()> {
@@ -97,7 +119,15 @@ fn put_group(out: &mut Vec<u8>, layout: u8, group: &GroupParts) {
     if layout >= STREAM_2 {
         put_length(out, group.cursor.entries_read.unwrap_or(u64::MAX));
     }
-    let mut pending: Vec<&PendingParts> = group.pending.iter().collect();
+    let has_place = layout >= STREAM_5;
+    let given_back = group.given_back.iter().filter(|_| has_place);
+    let given_back = given_back.map(|&(id, delivery_count)| PendingParts {
+        id,
+        delivered_ms: 0,
+        delivery_count,
+        consumer: NOBODY,
+    });
+    let mut pending: Vec<PendingParts> = group.pending.iter().copied().chain(given_back).collect();
     pending.sort_by_key(|held| held.id);
     put_length(out, pending.len() as u64);
     for held in &pending {
@@ -121,6 +151,30 @@ fn put_group(out: &mut Vec<u8>, layout: u8, group: &GroupParts) {
             put_fixed_id(out, held.id);
         }
     }
+    if has_place {
+        put_length(out, group.given_back.len() as u64);
+        for (id, _) in &group.given_back {
+            put_fixed_id(out, *id);
+        }
+    }
+}
+
+fn put_producers(out: &mut Vec<u8>, parts: Option<&ProducersParts>) {
+    let ordinary = ProducersParts::default();
+    let parts = parts.unwrap_or(&ordinary);
+    put_length(out, u64::from(parts.settings.seconds));
+    put_length(out, u64::from(parts.settings.count_max));
+    put_length(out, parts.producers.len() as u64);
+    for producer in &parts.producers {
+        put_text(out, &producer.name);
+        put_length(out, producer.sent.len() as u64);
+        for sent in &producer.sent {
+            put_text(out, &sent.iid);
+            put_id(out, sent.id);
+        }
+    }
+    put_length(out, parts.added);
+    put_length(out, parts.repeated);
 }
 
 /// A time in milliseconds; -1 stands for never.
