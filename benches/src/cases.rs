@@ -1,10 +1,12 @@
-//! What can be measured: a case is a kind of work and its parameters; a suite is a list of cases.
+//! What can be measured: a case is a kind of work and its parameters.
 //!
 //! A case is written as on the command line: `xadd:pipeline=16:keys=100000`. What is not given has
 //! the value that the comparison tables use: 50 connections, no pipeline, one key, values of 100
 //! bytes.
 
 use std::fmt::Write;
+
+use crate::servers::{Kind, Mode, Program};
 
 /// A kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +74,49 @@ impl Work {
     }
 }
 
+/// What the servers do besides serving.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Background {
+    /// What they do by themselves.
+    #[default]
+    Usual,
+    /// Nothing: no checkpoints and no sorting, no snapshots and no rewriting.
+    Off,
+    /// As much as they can: asked for twice a second, and small segments so that some are always
+    /// to be sorted.
+    Asked,
+}
+
+impl Background {
+    const ALL: [(&'static str, Self); 3] = [
+        ("usual", Self::Usual),
+        ("off", Self::Off),
+        ("asked", Self::Asked),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, it)| *it == self)
+            .map_or("?", |(name, _)| name)
+    }
+
+    /// Flags for a server.
+    fn flags(self, kind: Kind) -> &'static [&'static str] {
+        match (self, kind) {
+            // Sorting leaves the newest segments alone.
+            (Self::Off, Kind::Alluvium) => {
+                &["--segment-size", "512mb", "--checkpoint-interval", "0"]
+            }
+            (Self::Off, _) => &["--auto-aof-rewrite-percentage", "0"],
+            (Self::Asked, Kind::Alluvium) => {
+                &["--segment-size", "4mb", "--checkpoint-interval", "4mb"]
+            }
+            (Self::Usual | Self::Asked, _) => &[],
+        }
+    }
+}
+
 /// One thing to measure.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Case {
@@ -88,6 +133,11 @@ pub(crate) struct Case {
     pub(crate) backlog: u64,
     /// Requests a second of the paced connections; 0 for a closed loop.
     pub(crate) rate: u64,
+    /// Threads that serve connections; 0 leaves that to the server.
+    pub(crate) threads: u64,
+    /// The mode in which the case runs, whatever the modes of the run; `None`: in all of those.
+    pub(crate) mode: Option<Mode>,
+    pub(crate) background: Background,
     /// The sweep that the case is a point of, if any: the parameter's name.
     pub(crate) sweep: Option<&'static str>,
 }
@@ -116,11 +166,14 @@ impl Case {
             count,
             backlog,
             rate,
+            threads: 0,
+            mode: None,
+            background: Background::Usual,
             sweep,
         }
     }
 
-    fn parameters(&self) -> [(&'static str, u64); 8] {
+    fn parameters(&self) -> [(&'static str, u64); 9] {
         [
             ("pipeline", self.pipeline as u64),
             ("keys", self.keys),
@@ -130,10 +183,24 @@ impl Case {
             ("clients", self.clients as u64),
             ("backlog", self.backlog),
             ("rate", self.rate),
+            ("threads", self.threads),
         ]
     }
 
-    fn set(&mut self, name: &str, value: u64) -> Result<(), String> {
+    fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        match name {
+            "mode" => {
+                self.mode = Some(Mode::named(text)?);
+                return Ok(());
+            }
+            "background" => {
+                let found = Background::ALL.iter().find(|(known, _)| *known == text);
+                self.background = found.ok_or_else(|| format!("unknown background {text}"))?.1;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let value: u64 = text.parse().map_err(|e| format!("{name}={text}: {e}"))?;
         let small = usize::try_from(value).map_err(|e| format!("{name}: {e}"))?;
         match name {
             "pipeline" => self.pipeline = small,
@@ -144,6 +211,7 @@ impl Case {
             "clients" => self.clients = small,
             "backlog" => self.backlog = value,
             "rate" => self.rate = value,
+            "threads" => self.threads = value,
             _ => return Err(format!("a case has no parameter {name}")),
         }
         Ok(())
@@ -158,7 +226,7 @@ impl Case {
         let mut case = Self::of(*work);
         for part in parts {
             let (name, value) = part.split_once('=').ok_or("a parameter is name=value")?;
-            case.set(name, value.parse().map_err(|e| format!("{part}: {e}"))?)?;
+            case.set(name, value)?;
         }
         if case.clients == 0 || case.pipeline == 0 || case.keys == 0 {
             return Err(format!("{text}: clients, pipeline and keys are at least 1"));
@@ -179,7 +247,35 @@ impl Case {
                 let _ = write!(label, ":{name}={value}");
             }
         }
+        if let Some(mode) = self.mode {
+            let _ = write!(label, ":mode={}", mode.name());
+        }
+        if self.background != Background::Usual {
+            let _ = write!(label, ":background={}", self.background.name());
+        }
         label
+    }
+
+    /// The modes in which it runs, if `usual` are those of the run.
+    pub(crate) fn modes<'a>(&'a self, usual: &'a [Mode]) -> &'a [Mode] {
+        self.mode.as_ref().map_or(usual, std::slice::from_ref)
+    }
+
+    /// A program with the flags that the case gives it.
+    pub(crate) fn program(&self, program: &Program) -> Program {
+        let mut program = program.clone();
+        let flags = self
+            .background
+            .flags(program.kind)
+            .iter()
+            .map(ToString::to_string);
+        program.extra.extend(flags);
+        if self.threads > 0 {
+            program
+                .extra
+                .extend(["--io-threads".to_owned(), self.threads.to_string()]);
+        }
+        program
     }
 
     /// Where the case stands on its sweep's axis.
@@ -192,101 +288,34 @@ impl Case {
     }
 }
 
-/// The rows of the first table of the results: what people do most.
-const FIRST: &[&str] = &["xadd", "xadd:pipeline=16", "group:count=10"];
-
-/// The comparison table with targets.
-const TABLE: &[&str] = &[
-    "xadd",
-    "xadd:pipeline=16",
-    "xadd:pipeline=16:keys=100000",
-    "group:count=10",
-    "group:count=1:backlog=100000",
-    "range:count=10",
-    "scan:count=1000",
-];
-
-/// The rest of what was asked for.
-const MORE: &[&str] = &[
-    "group:count=100",
-    "xadd:pipeline=16:maxlen=10000",
-    "fanout",
-    "mixed",
-    "claim",
-    "delivery:rate=1000:clients=2",
-    "delivery:rate=10000:clients=8",
-    "xadd:rate=10000",
-    "xadd:rate=20000",
-    "restart",
-];
-
-/// One parameter varied, the rest fixed.
-const SWEEPS: &[(&str, &str, &[u64])] = &[
-    ("xadd", "pipeline", &[1, 2, 4, 8, 16, 32, 64]),
-    ("xadd", "clients", &[1, 2, 5, 10, 20, 50, 100, 200]),
-    ("xadd", "size", &[16, 100, 1024, 10_240, 102_400, 1_048_576]),
-    ("group:count=10", "backlog", &[10_000, 100_000, 1_000_000]),
-    ("range:count=10", "backlog", &[10_000, 100_000, 1_000_000]),
-];
-
-/// The names of the suites, with what they are.
-pub(crate) const SUITES: &[(&str, &str)] = &[
-    (
-        "first",
-        "XADD without pipeline and with 16, XREADGROUP COUNT 10 + XACK",
-    ),
-    ("table", "the comparison table with targets"),
-    (
-        "more",
-        "maxlen, fan-out, mixed, claims, delivery latency, fixed rates, restart",
-    ),
-    ("sweeps", "pipeline depth, connections, entry size, backlog"),
-    ("full", "table, more and sweeps"),
-];
-
-/// The cases of a suite.
-pub(crate) fn suite(name: &str) -> Result<Vec<Case>, String> {
-    let list = |texts: &[&str]| texts.iter().map(|text| Case::parse(text)).collect();
-    match name {
-        "first" => list(FIRST),
-        "table" => list(TABLE),
-        "more" => list(MORE),
-        "sweeps" => sweeps(),
-        "full" => {
-            let mut cases: Vec<Case> = list(TABLE)?;
-            cases.extend(suite("more")?);
-            cases.extend(sweeps()?);
-            Ok(cases)
-        }
-        _ => Err(format!("unknown suite {name}")),
-    }
-}
-
-fn sweeps() -> Result<Vec<Case>, String> {
-    let mut cases = Vec::new();
-    for &(base, parameter, values) in SWEEPS {
-        for value in values {
-            let mut case = Case::parse(&format!("{base}:{parameter}={value}"))?;
-            case.sweep = Some(parameter);
-            cases.push(case);
-        }
-    }
-    Ok(cases)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_suite_names_cases_that_can_be_written_again() {
-        for (name, _) in SUITES {
-            for case in suite(name).unwrap() {
-                let mut again = Case::parse(&case.label()).unwrap();
-                again.sweep = case.sweep;
-                assert_eq!(again, case);
-            }
+    fn a_case_is_written_as_it_is_read() {
+        for text in [
+            "xadd",
+            "xadd:pipeline=16:keys=100000",
+            "xadd:pipeline=16:mode=moonshot",
+            "xadd:backlog=1000:rate=20000:background=asked",
+            "range:count=10:threads=2",
+        ] {
+            assert_eq!(Case::parse(text).unwrap().label(), text);
         }
+    }
+
+    #[test]
+    fn what_a_case_says_of_the_server_becomes_flags() {
+        let program = Program {
+            kind: Kind::Alluvium,
+            path: "x".into(),
+            extra: vec!["--y".into()],
+        };
+        let case = Case::parse("xadd:threads=2:background=off:mode=moonshot").unwrap();
+        let flags = "--y --segment-size 512mb --checkpoint-interval 0 --io-threads 2";
+        assert_eq!(case.program(&program).extra.join(" "), flags);
+        assert_eq!(case.modes(&[Mode::Always]), [Mode::Moonshot]);
     }
 
     #[test]
@@ -298,6 +327,9 @@ mod tests {
             "xadd:pipeline=x",
             "xadd:depth=1",
             "xadd:keys=0",
+            "xadd:mode=x",
+            "xadd:background=x",
+            "fanout:clients=1",
         ] {
             assert!(Case::parse(text).is_err(), "{text}");
         }

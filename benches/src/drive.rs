@@ -4,7 +4,8 @@
 //! next requests leave when the last replies are in: that measures throughput. Connections that are
 //! paced send at fixed times whatever the server does, and a latency counts from the time at which
 //! the request was due, not from when it could be sent: a server that stalls is charged for all who
-//! would have waited (no coordinated omission).
+//! would have waited (no coordinated omission). What was due in the measured time counts however
+//! late it comes, also after the end.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -61,6 +62,8 @@ pub(crate) struct Pace {
     pub(crate) rate: u64,
     /// The first connections, this many, take turns.
     pub(crate) connections: usize,
+    /// How many units of work each request must become: the readers that it is delivered to.
+    pub(crate) readers: u64,
 }
 
 /// How long to run.
@@ -246,21 +249,29 @@ impl Driver {
         let elapsed_ns = self.now() - begin;
         let client_cpu_ns = usage::cpu_ns("self")? - before.1;
         let quick = Usage::quick(pid)?;
-        let measured_units = self.meter.units;
+        let (units, commands) = (self.meter.units, self.meter.commands);
         self.meter.tick(self.now());
-        let finished = Meter::new(self.lanes, self.now());
-        let meter = std::mem::replace(&mut self.meter, finished);
-        self.drain()?;
+        let mut meter = if self.pace.is_some() {
+            self.drain()?;
+            self.total_units += self.meter.units;
+            self.meter
+        } else {
+            let late = Meter::new(self.lanes, self.now());
+            let meter = std::mem::replace(&mut self.meter, late);
+            self.drain()?;
+            self.total_units += units + self.meter.units;
+            meter
+        };
+        (meter.units, meter.commands) = (units, commands);
         let mut usage = Usage::of(pid)?;
         usage.cpu_ns = quick.cpu_ns.saturating_sub(before.0.cpu_ns);
         usage.written_bytes = quick.written_bytes.saturating_sub(before.0.written_bytes);
-        let total_units = self.total_units + measured_units + self.meter.units;
         Ok(Run {
             meter,
             elapsed_ns,
             usage,
             client_cpu_ns,
-            total_units,
+            total_units: self.total_units,
             is_exhausted,
         })
     }
@@ -284,7 +295,9 @@ impl Driver {
         self.is_draining = true;
         let end = self.now() + DRAIN_NS;
         let is_due = |c: &Connection| !c.pending.is_empty() && !c.actor.blocks();
-        while self.connections.iter().any(is_due) {
+        let due_units = self.pace.map_or(0, |pace| self.paced.0 * pace.readers);
+        while self.connections.iter().any(is_due) || self.total_units + self.meter.units < due_units
+        {
             self.wait_and_handle(10_000_000)?;
             if self.now() > end {
                 return Err("replies are missing a minute after the end".to_owned());
@@ -351,7 +364,8 @@ impl Driver {
         let now = self.now();
         let connection = &mut self.connections[index];
         connection.digest(now, &mut self.meter)?;
-        if connection.pending.is_empty() && !connection.is_paced && !self.is_draining {
+        let goes_on = !self.is_draining || connection.actor.blocks();
+        if connection.pending.is_empty() && !connection.is_paced && goes_on {
             self.kick(index)?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Rounds: every server in every mode runs a case once, then all of them again, so that whatever
 //! the machine does meanwhile happens to all. Each run has a fresh server and an empty directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -12,7 +12,7 @@ use crate::drive::{Driver, Span};
 use crate::meter::Slice;
 use crate::servers::{Mode, Program, Server};
 use crate::usage::Usage;
-use crate::work;
+use crate::{disk, work};
 
 /// What to run, and how often.
 pub(crate) struct Plan {
@@ -36,6 +36,8 @@ pub(crate) struct Sample {
     pub(crate) lanes: Vec<Histogram<u64>>,
     pub(crate) slices: Vec<Slice>,
     pub(crate) usage: Usage,
+    /// What the data directory took at the end.
+    pub(crate) disk_bytes: u64,
     pub(crate) client_cpu_ns: u64,
 }
 
@@ -59,7 +61,7 @@ pub(crate) fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Outcome {
     let mut outcome = Outcome::default();
     for (index, case) in plan.cases.iter().enumerate() {
         for round in 0..plan.rounds {
-            for &mode in &plan.modes {
+            for &mode in case.modes(&plan.modes) {
                 for turn in 0..plan.programs.len() {
                     // Whoever goes first in one round goes last in the next.
                     let program = (turn + round) % plan.programs.len();
@@ -108,10 +110,7 @@ fn once(plan: &Plan, what: (usize, usize, Mode)) -> Result<Option<Sample>, Strin
     let (case_index, program_index, mode) = what;
     let case = &plan.cases[case_index];
     let program = &plan.programs[program_index];
-    let temp = TempDir::with_prefix_in("alluvium-bench-", &plan.dir)
-        .map_err(|e| format!("{}: {e}", plan.dir.display()))?;
-    let dir = temp.path().join("data");
-    std::fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let (_temp, dir) = home(&plan.dir)?;
     let result = if case.work == Work::Restart {
         restart(case, program, mode, &dir)
     } else {
@@ -129,13 +128,23 @@ fn once(plan: &Plan, what: (usize, usize, Mode)) -> Result<Option<Sample>, Strin
     }))
 }
 
-fn driven(
+/// An empty directory for a server below one of its own, beside which its log has a place.
+pub(crate) fn home(parent: &Path) -> Result<(TempDir, PathBuf), String> {
+    let temp = TempDir::with_prefix_in("alluvium-bench-", parent)
+        .map_err(|e| format!("{}: {e}", parent.display()))?;
+    let dir = temp.path().join("data");
+    std::fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    Ok((temp, dir))
+}
+
+/// One server, started, filled as the case wants it, driven, asked and killed.
+pub(crate) fn driven(
     case: &Case,
     program: &Program,
     (mode, span): (Mode, Span),
-    dir: &std::path::Path,
+    dir: &Path,
 ) -> Result<Sample, String> {
-    let mut server = Server::start(program, mode, dir)?;
+    let mut server = Server::start(&case.program(program), mode, dir)?;
     let job = work::prepare(case, &server)?;
     let mut span = span;
     if job.is_finite {
@@ -148,6 +157,7 @@ fn driven(
     if run.meter.units == 0 {
         return Err("nothing was done in the measured time".to_owned());
     }
+    let disk_bytes = disk::used(dir);
     server.kill();
     Ok(Sample {
         case: 0,
@@ -159,6 +169,7 @@ fn driven(
         lanes: run.meter.lanes,
         slices: run.meter.slices,
         usage: run.usage,
+        disk_bytes,
         client_cpu_ns: run.client_cpu_ns,
     })
 }
@@ -170,11 +181,12 @@ fn restart(
     case: &Case,
     program: &Program,
     mode: Mode,
-    dir: &std::path::Path,
+    dir: &Path,
 ) -> Result<Option<Sample>, String> {
     if mode == Mode::None && program.kind != crate::servers::Kind::Alluvium {
         return Ok(None);
     }
+    let program = &case.program(program);
     let mut server = Server::start(program, mode, dir)?;
     work::fill(&server, work::KEY, case.backlog, case.size)?;
     if mode != Mode::Always {
@@ -200,6 +212,7 @@ fn restart(
         lanes: vec![lane],
         slices: Vec::new(),
         usage: Usage::of(server.pid())?,
+        disk_bytes: disk::used(dir),
         client_cpu_ns: 0,
     }))
 }

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::wire::request;
 
 /// How long a server may take until it answers.
-const READY_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,8 @@ pub(crate) enum Mode {
     /// Nothing is promised: without persistence, or, for Alluvium, which has no such mode, never
     /// synced.
     None,
+    /// Alluvium with every acknowledgement on the disk against the others without persistence.
+    Moonshot,
 }
 
 impl Kind {
@@ -82,20 +86,26 @@ fn valkey_of_the_python_package() -> Option<PathBuf> {
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 3] = [Self::Always, Self::EverySecond, Self::None];
+    pub(crate) const ALL: [Self; 4] = [Self::Always, Self::EverySecond, Self::None, Self::Moonshot];
+
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
+        let mode = Self::ALL.into_iter().find(|mode| mode.name() == name);
+        mode.ok_or_else(|| format!("unknown mode {name}"))
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Always => "always",
             Self::EverySecond => "everysec",
             Self::None => "none",
+            Self::Moonshot => "moonshot",
         }
     }
 
     /// The flags that make a server promise this.
     fn flags(self, kind: Kind) -> &'static [&'static str] {
         match (kind, self) {
-            (Kind::Alluvium, Self::Always) => &["--appendfsync", "always"],
+            (Kind::Alluvium, Self::Always | Self::Moonshot) => &["--appendfsync", "always"],
             (Kind::Alluvium, Self::EverySecond) => &["--appendfsync", "everysec"],
             (Kind::Alluvium, Self::None) => &["--appendfsync", "no"],
             (_, Self::Always) => &[
@@ -114,7 +124,7 @@ impl Mode {
                 "--appendfsync",
                 "everysec",
             ],
-            (_, Self::None) => &["--save", "", "--appendonly", "no"],
+            (_, Self::None | Self::Moonshot) => &["--save", "", "--appendonly", "no"],
         }
     }
 }
@@ -237,6 +247,16 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end in order, and waits until it has.
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).map_err(|e| format!("stopping the server: {e}"))?;
+        self.child
+            .wait()
+            .map(drop)
+            .map_err(|e| format!("stopping the server: {e}"))
     }
 
     /// `kill -9`, and waits until it is gone.

@@ -46,6 +46,11 @@ pub(crate) fn cpu_ns(pid: &str) -> Result<u64, String> {
     Ok(ticks * TICK_NS)
 }
 
+/// Memory that belongs to no file, in bytes: cheap to ask for.
+pub(crate) fn anonymous_bytes(pid: u32) -> Result<u64, String> {
+    Ok(field(&read(&pid.to_string(), "status")?, "RssAnon") * 1024)
+}
+
 impl Usage {
     /// All counters; walking the maps of a large process takes a few milliseconds.
     pub(crate) fn of(pid: u32) -> Result<Self, String> {

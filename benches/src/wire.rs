@@ -56,7 +56,7 @@ impl Template {
 }
 
 /// Fills `place` with a number in decimal, zeros in front.
-fn digits(place: &mut [u8], mut number: u64) {
+pub(crate) fn digits(place: &mut [u8], mut number: u64) {
     for digit in place.iter_mut().rev() {
         *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
         number /= 10;

@@ -8,6 +8,8 @@ mod admin;
 mod back_office;
 /// A backup of a broker that works on meanwhile is a broker's data.
 mod backup;
+/// The load generator measures what it says, and says what went wrong.
+mod bench;
 /// Every reply is the same bytes as recorded from a real server.
 mod golden;
 /// How a broker starts and ends, and that a kill changes nothing that it had said.
@@ -22,3 +24,6 @@ mod tidy;
 
 /// The broker, built for these tests.
 const BROKER: &str = env!("CARGO_BIN_EXE_broker-under-test");
+
+/// The load generator, built for these tests.
+const BENCH: &str = env!("CARGO_BIN_EXE_bench-under-test");

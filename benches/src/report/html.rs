@@ -50,7 +50,7 @@ impl Report<'_> {
             );
         }
         out.push_str("</p>");
-        for &mode in &self.plan.modes {
+        for &mode in &self.modes {
             let _ = write!(out, "<h2>{}</h2>", mode.name());
             self.bars(&mut out, mode);
         }
@@ -112,7 +112,7 @@ impl Report<'_> {
                 continue;
             }
             seen.push((case.work, sweep));
-            for &mode in &self.plan.modes {
+            for &mode in &self.modes {
                 self.sweep(out, case, mode);
             }
         }
@@ -123,7 +123,7 @@ impl Report<'_> {
             let other = self.case(row);
             (other.work, other.sweep, row.mode) == (case.work, case.sweep, mode)
         };
-        let figures: [(&str, Pick); 3] = [
+        let figures: [(&str, Pick); 4] = [
             ("a second", |row| row.rate),
             ("server CPU us", |row| row.cpu_us),
             ("p99 ms", |row| {
@@ -131,6 +131,7 @@ impl Report<'_> {
                     .first()
                     .map_or(0.0, |lane| millis(lane.quantiles[1]))
             }),
+            ("anonymous memory, MiB", |row| row.anonymous_mib),
         ];
         let sweep = case.sweep.unwrap_or_default();
         for (what, pick) in figures {
@@ -167,7 +168,7 @@ impl Report<'_> {
             if case.sweep.is_some() || case.work == Work::Restart {
                 continue;
             }
-            for &mode in &self.plan.modes {
+            for &mode in &self.modes {
                 let is_of = |row: &&Row| row.case == index && row.mode == mode;
                 let rows: Vec<&Row> = self.rows.iter().filter(is_of).collect();
                 let title = format!("{}, {}", case.label(), mode.name());
@@ -237,7 +238,7 @@ impl Report<'_> {
         out.push_str(
             "<table><tr><th>work</th><th>mode</th><th>server</th><th>a second</th><th>Alluvium is</th>\
             <th>p50 ms</th><th>p99</th><th>p99.9</th><th>max</th><th>server CPU us</th>\
-            <th>disk B</th>\
+            <th>written B</th><th>disk MiB</th>\
             <th>RSS MiB</th><th>anonymous</th></tr>",
         );
         for row in &self.rows {
@@ -252,7 +253,7 @@ impl Report<'_> {
             let _ = write!(
                 out,
                 "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{ratio}</td><td>{:.2}</td><td>{:.2}\
-                </td><td>{:.2}</td><td>{:.2}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                </td><td>{:.2}</td><td>{:.2}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escape(&self.case(row).label()),
                 row.mode.name(),
                 self.kind(row).name(),
@@ -263,6 +264,7 @@ impl Report<'_> {
                 latency[3],
                 figure(row.cpu_us),
                 figure(row.written_per_unit),
+                figure(row.disk_mib),
                 figure(row.rss_mib),
                 figure(row.anonymous_mib)
             );

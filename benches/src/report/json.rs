@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{QUANTILES, Report, Row};
+use crate::suites;
 
 impl Report<'_> {
     /// Everything that the table holds, the distributions and the course over time.
-    pub(crate) fn json(&self) -> String {
+    pub(super) fn as_json(&self) -> String {
         let programs = self.plan.programs.iter().zip(&self.versions);
         let servers: Vec<Value> = programs
             .map(|(program, version)| {
@@ -65,10 +66,12 @@ impl Report<'_> {
             "per_second_max": row.rate_max,
             "commands_per_second": row.commands_per_second,
             "alluvium_ratio": self.ratio(row),
+            "alluvium_ratio_target": suites::target(self.case(row), row.mode),
             "server_cpu_us_per_unit": row.cpu_us,
             "server_cores": row.server_cores,
             "client_cores": row.client_cores,
-            "disk_bytes_per_unit": row.written_per_unit,
+            "written_bytes_per_unit": row.written_per_unit,
+            "disk_mib": row.disk_mib,
             "rss_mib": row.rss_mib,
             "anonymous_mib": row.anonymous_mib,
             "latencies": lanes,

@@ -2,6 +2,8 @@
 
 mod html;
 mod json;
+mod published;
+pub(crate) mod sections;
 mod svg;
 mod table;
 
@@ -12,6 +14,18 @@ use crate::machine;
 use crate::meter::{SLICE_NS, Slice};
 use crate::run::{Failure, Outcome, Plan, Sample, per_second};
 use crate::servers::{Kind, Mode};
+
+/// What results become, whatever was measured.
+pub(crate) trait Told {
+    /// For a terminal.
+    fn table(&self) -> String;
+
+    /// For programs.
+    fn json(&self) -> String;
+
+    /// What belongs into the section of this name of a document, if that was measured.
+    fn section(&self, name: &str) -> Option<String>;
+}
 
 /// The percentiles in the tables.
 pub(crate) const QUANTILES: [(&str, f64); 4] =
@@ -41,7 +55,10 @@ pub(crate) struct Row {
     /// Cores that the server kept busy, and the load generator.
     pub(crate) server_cores: f64,
     pub(crate) client_cores: f64,
+    /// Bytes sent to the block layer for a unit.
     pub(crate) written_per_unit: f64,
+    /// What the data directory took at the end.
+    pub(crate) disk_mib: f64,
     pub(crate) rss_mib: f64,
     pub(crate) anonymous_mib: f64,
     pub(crate) lanes: Vec<Lane>,
@@ -53,13 +70,15 @@ pub(crate) struct Row {
 pub(crate) struct Report<'a> {
     plan: &'a Plan,
     failures: &'a [Failure],
+    /// Those of the run, and those that cases brought.
+    modes: Vec<Mode>,
     rows: Vec<Row>,
     machine: String,
     versions: Vec<String>,
 }
 
 /// The middle of the values, the mean of both middles for an even number.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -124,6 +143,7 @@ fn row(case: &Case, samples: &[&Sample]) -> Row {
         server_cores: middle(&|s| float(s.usage.cpu_ns) / elapsed(s)),
         client_cores: middle(&|s| float(s.client_cpu_ns) / elapsed(s)),
         written_per_unit: middle(&|s| float(s.usage.written_bytes) / units(s)),
+        disk_mib: middle(&|s| mib(s.disk_bytes)),
         rss_mib: middle(&|s| mib(s.usage.rss_bytes)),
         anonymous_mib: middle(&|s| mib(s.usage.anonymous_bytes)),
         lanes: lanes(case, samples),
@@ -133,9 +153,10 @@ fn row(case: &Case, samples: &[&Sample]) -> Row {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(plan: &'a Plan, outcome: &'a Outcome) -> Self {
-        let mut rows = Vec::new();
+        let (mut rows, mut modes) = (Vec::new(), plan.modes.clone());
         for (index, case) in plan.cases.iter().enumerate() {
-            for &mode in &plan.modes {
+            modes.extend(case.mode.filter(|mode| !modes.contains(mode)));
+            for &mode in case.modes(&plan.modes) {
                 for program in 0..plan.programs.len() {
                     let is_of = |s: &&Sample| (s.case, s.program, s.mode) == (index, program, mode);
                     let samples: Vec<_> = outcome.samples.iter().filter(is_of).collect();
@@ -154,6 +175,7 @@ impl<'a> Report<'a> {
         Self {
             plan,
             failures: &outcome.failures,
+            modes,
             rows,
             machine,
             versions,
@@ -205,6 +227,20 @@ impl<'a> Report<'a> {
     }
 }
 
+impl Told for Report<'_> {
+    fn table(&self) -> String {
+        self.as_table()
+    }
+
+    fn json(&self) -> String {
+        self.as_json()
+    }
+
+    fn section(&self, name: &str) -> Option<String> {
+        self.as_section(name)
+    }
+}
+
 /// A number for people: thousands separated, few digits.
 pub(crate) fn figure(value: f64) -> String {
     if value < 10.0 {
@@ -213,7 +249,16 @@ pub(crate) fn figure(value: f64) -> String {
     if value < 100.0 {
         return format!("{value:.1}");
     }
-    let digits = format!("{value:.0}");
+    grouped(&format!("{value:.0}"))
+}
+
+/// A number of things.
+pub(crate) fn count(number: u64) -> String {
+    grouped(&number.to_string())
+}
+
+/// Digits by thousands.
+fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -249,5 +294,6 @@ mod tests {
         assert_eq!(figure(1_234_567.0), "1 234 567");
         assert_eq!(figure(0.123), "0.12");
         assert_eq!(figure(99.25), "99.2");
+        assert_eq!([count(50), count(20_000_000)], ["50", "20 000 000"]);
     }
 }

@@ -6,19 +6,19 @@ use super::{Report, figure, millis};
 
 impl Report<'_> {
     /// One table for each mode.
-    pub(crate) fn table(&self) -> String {
+    pub(super) fn as_table(&self) -> String {
         let mut out = format!("{}\n\n", self.conditions());
         for version in &self.versions {
             let _ = writeln!(out, "* {version}");
         }
-        for &mode in &self.plan.modes {
+        for &mode in &self.modes {
             let _ = write!(
                 out,
                 "\n### `{}`\n\n\
                 | work | server | per second | low to high | Alluvium is | p50 ms | p99 ms | \
-                p99.9 ms | max ms | server CPU us | cores server, client | disk B | RSS MiB | \
-                of it anonymous |\n\
-                |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+                p99.9 ms | max ms | server CPU us | cores server, client | written B | disk MiB | \
+                RSS MiB | of it anonymous |\n\
+                |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
                 mode.name()
             );
             for row in self.rows.iter().filter(|row| row.mode == mode) {
@@ -34,7 +34,7 @@ impl Report<'_> {
                 let _ = writeln!(
                     out,
                     "| {} | {} | {} | {} to {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {:.2}, {:.2} \
-                    | {} | {} | {} |",
+                    | {} | {} | {} | {} |",
                     self.case(row).label(),
                     self.kind(row).name(),
                     figure(row.rate),
@@ -49,6 +49,7 @@ impl Report<'_> {
                     row.server_cores,
                     row.client_cores,
                     figure(row.written_per_unit),
+                    figure(row.disk_mib),
                     figure(row.rss_mib),
                     figure(row.anonymous_mib),
                 );

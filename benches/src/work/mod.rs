@@ -9,16 +9,18 @@ mod feed;
 mod groups;
 mod produce;
 mod read;
+mod upkeep;
 
-use crate::cases::{Case, Work};
+use crate::cases::{Background, Case, Work};
 use crate::drive::{Actor, Pace, Run};
 use crate::servers::Server;
 use crate::wire::{HOLE_DIGITS, Walk};
 
-pub(crate) use feed::fill;
+pub(crate) use feed::{deliver_all, fill};
 use groups::{Claimer, Worker};
 use produce::Producer;
 use read::{Follower, Ranger, Scan};
+use upkeep::Upkeep;
 
 /// The milliseconds of the first prepared entry's ID; all of them have as many digits.
 pub(crate) const FIRST_MS: u64 = 1_000_000_000_001_000;
@@ -63,7 +65,10 @@ pub(crate) fn prepare(case: &Case, server: &Server) -> Result<Job, String> {
         is_finite: false,
     };
     match case.work {
-        Work::Xadd => produce::prepare(case, &mut job),
+        Work::Xadd => {
+            feed::fill_now(server, KEY, case.backlog, case.size)?;
+            produce::prepare(case, &mut job);
+        }
         Work::Group => prepare_group(case, server, &mut job)?,
         Work::Fanout => {
             job.actors.push(Box::new(Producer::stamped(case)));
@@ -84,6 +89,9 @@ pub(crate) fn prepare(case: &Case, server: &Server) -> Result<Job, String> {
         Work::Mixed => prepare_mixed(case, server, &mut job)?,
         Work::Claim => prepare_claims(case, server, &mut job)?,
         Work::Restart => return Err("restart is not driven".to_owned()),
+    }
+    if case.background == Background::Asked {
+        job.actors.push(Upkeep::boxed());
     }
     Ok(job)
 }
@@ -107,6 +115,7 @@ fn prepare_delivery(case: &Case, job: &mut Job) {
     job.pace = Some(Pace {
         rate: case.rate,
         connections: producers,
+        readers: ((case.clients - producers) * case.pipeline) as u64,
     });
 }
 
@@ -127,7 +136,7 @@ fn prepare_mixed(case: &Case, server: &Server, job: &mut Job) -> Result<(), Stri
 fn prepare_claims(case: &Case, server: &Server, job: &mut Job) -> Result<(), String> {
     fill(server, KEY, case.backlog, case.size)?;
     server.must(&[b"XGROUP", b"CREATE", KEY, GROUP, b"0"])?;
-    feed::deliver_all(server, KEY, GROUP, case.backlog)?;
+    deliver_all(server, KEY, GROUP, case.backlog)?;
     job.actors
         .extend((0..case.clients).map(|i| Claimer::boxed(case.count, i)));
     Ok(())
@@ -147,10 +156,13 @@ pub(crate) fn verify(case: &Case, server: &Server, run: &Run) -> Result<(), Stri
         }
         Work::Xadd if case.maxlen > 0 => {
             // MAXLEN ~ leaves at most one node of 100 entries too many.
-            let least = case.maxlen.min(run.total_units);
+            let least = case.maxlen.min(case.backlog + run.total_units);
             expect("entries", length()?, least..=case.maxlen + 100)
         }
-        Work::Xadd => expect("entries", length()?, run.total_units..=run.total_units),
+        Work::Xadd => {
+            let all = case.backlog + run.total_units;
+            expect("entries", length()?, all..=all)
+        }
         Work::Group if run.is_exhausted => {
             expect(
                 "entries acked",

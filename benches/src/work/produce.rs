@@ -106,6 +106,7 @@ pub(super) fn prepare(case: &Case, job: &mut Job) {
         job.pace = Some(Pace {
             rate: case.rate,
             connections: case.clients,
+            readers: 0,
         });
     }
 }
