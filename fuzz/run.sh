@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-8}
-[ $# -gt 1 ] && targets=("${@:2}") || targets=(resp frames records entries checkpoints snapshots directories)
+[ $# -gt 1 ] && targets=("${@:2}") || targets=(resp restore frames records entries checkpoints snapshots directories)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 out=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')

@@ -294,6 +294,16 @@ fn open(storage: &SimulatedStorage, recovery: Recovery) -> Result<Engine> {
     Engine::open_on(Arc::new(storage.clone()), clock, Path::new(DIR), options)
 }
 
+/// An empty store in memory.
+///
+/// # Panics
+///
+/// Never: there is nothing in it that could be wrong.
+#[must_use]
+pub fn empty() -> Engine {
+    open(&SimulatedStorage::new(), Recovery::Strict).expect("an empty storage")
+}
+
 /// A small directory with arbitrary changes: it opens, or is refused with words; what opens can be
 /// read, and written to unless the changes came with checksums that are right.
 pub fn directories(data: &[u8]) {

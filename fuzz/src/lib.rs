@@ -14,6 +14,7 @@ pub fn plant(target: &str) {
     };
     let seeds = match target {
         "resp" => transcripts(),
+        "restore" => payloads(),
         _ => {
             let seeds = alluvium_engine::fuzzing::seeds().into_iter();
             seeds
@@ -27,6 +28,23 @@ pub fn plant(target: &str) {
         let path = Path::new(&folder).join(format!("seed-{number}"));
         fs::write(path, seed).expect("the folder of seeds can be written");
     }
+}
+
+/// Payloads of real servers, and of older and newer ones by hand, without their checksums.
+fn payloads() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/rdb/fixtures");
+    let files = fs::read_dir(folder).expect("the payloads are there");
+    let payload = |file: std::io::Result<fs::DirEntry>| {
+        let path = file.expect("a readable folder").path();
+        let hex = fs::read_to_string(path).expect("a readable payload");
+        let digits: Vec<char> = hex.chars().filter(char::is_ascii_hexdigit).collect();
+        let digit = |digit: char| u8::try_from(digit.to_digit(16)?).ok();
+        let byte = |two: &[char]| Some(digit(two[0])? << 4 | digit(two[1])?);
+        let mut payload: Vec<u8> = digits.chunks_exact(2).filter_map(byte).collect();
+        payload.truncate(payload.len() - size_of::<u64>());
+        payload
+    };
+    files.map(payload).collect()
 }
 
 /// The requests of the golden transcripts: inline, and as arrays.

@@ -10,40 +10,17 @@ use alluvium_engine::{
 };
 use proptest::prelude::*;
 
-use super::{CRC, Payload, Result, Unreadable, WRITTEN_VERSIONS, write};
+use super::{CRC, FOOTER_LEN, Payload, Result, Unreadable, WRITTEN_VERSIONS, write};
 
 /// Streams that real servers dumped; `tests/clients/oracle/moving.py` moves many more.
 const REDIS_7_0: &str = include_str!("fixtures/redis-7.0.hex");
 const VALKEY_9_1: &str = include_str!("fixtures/valkey-9.1.hex");
 const REDIS_8_6: &str = include_str!("fixtures/redis-8.6.hex");
 /// Written by hand after the layout of Redis 5.0: two entries and a group.
-const REDIS_5_0: &str = "
-    0f 01 10 00000000000000010000000000000000
-    28 28000000 0f00 02 01 00 01 01 01 81 66 02 00 01
-       02 01 00 01 00 01 81 61 02 04 01
-       02 01 01 01 00 01 81 62 02 04 01 ff
-    02 02 00 01 01 67 01 00 01
-    00000000000000010000000000000000 0500000000000000 01
-    01 01 63 0900000000000000 01
-    00000000000000010000000000000000";
-/// Written by hand after the layout of Redis 8.8: no entry is left, two of four that are pending
-/// were given back, and two producers are remembered, not in the order of their names.
-const REDIS_8_8: &str = "
-    1b 00 00 09 00 00 00 00 00 09
-    01 01 67 09 00 09
-    04
-    00000000000000010000000000000000 0500000000000000 01
-    00000000000000020000000000000000 0000000000000000 03
-    00000000000000030000000000000000 0600000000000000 02
-    00000000000000040000000000000000 0000000000000000 81 7fffffffffffffff
-    01 01 63 0900000000000000 0900000000000000 02
-    00000000000000010000000000000000 00000000000000030000000000000000
-    02
-    00000000000000040000000000000000 00000000000000020000000000000000
-    07 03
-    02 01 71 01 01 61 09 00
-       01 70 02 01 62 08 00 01 61 07 00
-    0b 02";
+const REDIS_5_0: &str = include_str!("fixtures/redis-5.0.hex");
+/// The same: no entry is left, two of four that are pending were given back, and two producers are
+/// remembered, not in the order of their names.
+const REDIS_8_8: &str = include_str!("fixtures/redis-8.8.hex");
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -59,12 +36,11 @@ fn sealed(body: &[u8], version: u16) -> Vec<u8> {
     payload
 }
 
-fn redis_5_0() -> Vec<u8> {
-    sealed(&bytes(REDIS_5_0), 9)
-}
-
-fn redis_8_8() -> Vec<u8> {
-    sealed(&bytes(REDIS_8_8), 14)
+/// A payload without its version and checksum.
+fn body(hex: &str) -> Vec<u8> {
+    let mut body = bytes(hex);
+    body.truncate(body.len() - FOOTER_LEN);
+    body
 }
 
 fn producer(name: &[u8], sent: &[(&[u8], EntryId)]) -> ProducerParts {
@@ -230,7 +206,7 @@ fn payloads_of_real_servers_are_read() {
 #[test]
 fn what_was_given_back_is_pending_for_nobody() {
     let store = Store::new();
-    let export = store.restore(&redis_8_8()).unwrap();
+    let export = store.restore(&bytes(REDIS_8_8)).unwrap();
     let group = &export.parts.groups[0];
     let ids: Vec<_> = group.pending.iter().map(|held| held.id).collect();
     assert_eq!(ids, [id(1, 0), id(3, 0)]);
@@ -250,7 +226,7 @@ fn what_was_given_back_is_pending_for_nobody() {
     };
     assert_eq!(export.parts.producers, Some(producers));
     // Nobody may own what was given back, and it must be pending.
-    let body = bytes(REDIS_8_8);
+    let body = body(REDIS_8_8);
     let given_back = [0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0];
     let at = body.windows(16).rposition(|it| it == given_back).unwrap();
     for (ms, what) in [
@@ -303,7 +279,7 @@ fn the_oldest_layout_that_has_a_place_for_everything_is_written() {
         let payload = write(export, version_max).unwrap();
         (payload[0], payload[payload.len() - 10])
     };
-    let mut export = store.restore(&redis_8_8()).unwrap();
+    let mut export = store.restore(&bytes(REDIS_8_8)).unwrap();
     for (version_max, expected) in [
         (14, (27, 14)),
         (13, (26, 13)),
@@ -326,7 +302,7 @@ fn the_oldest_layout_that_has_a_place_for_everything_is_written() {
 
 #[test]
 fn a_payload_of_the_oldest_layout_is_read() {
-    let export = Store::new().restore(&redis_5_0()).unwrap();
+    let export = Store::new().restore(&bytes(REDIS_5_0)).unwrap();
     let entry = |ms, value: &[u8]| (id(ms, 0), vec![b"f".to_vec(), value.to_vec()]);
     assert_eq!(entries(&export), [entry(1, b"a"), entry(2, b"b")]);
     let parts = &export.parts;
@@ -354,7 +330,7 @@ fn malformed(payload: &[u8]) -> &'static str {
 
 #[test]
 fn envelopes_and_other_types_are_told_apart() {
-    let good = redis_5_0();
+    let good = bytes(REDIS_5_0);
     let refused = |payload: &[u8]| Payload::read(payload).err();
     for len in 0..good.len() {
         let found = refused(&good[..len]);
@@ -366,7 +342,7 @@ fn envelopes_and_other_types_are_told_apart() {
         assert!(matches!(refused(&bad), Some(Unreadable::Envelope)), "{at}");
     }
     for version in [0, 16, 79, 81, u16::MAX] {
-        let bad = sealed(&bytes(REDIS_5_0), version);
+        let bad = sealed(&body(REDIS_5_0), version);
         assert!(matches!(refused(&bad), Some(Unreadable::Envelope)));
     }
     // What a Redis 7.0 and a Valkey 9.1 wrote for a string and a list.
@@ -405,9 +381,7 @@ fn check_damaged(store: &Store, body: &[u8], version: u16) {
 }
 
 fn payloads() -> [Vec<u8>; 5] {
-    let written = [REDIS_7_0, VALKEY_9_1, REDIS_8_6].map(bytes);
-    let [a, b, c] = written;
-    [a, b, c, redis_5_0(), redis_8_8()]
+    [REDIS_7_0, VALKEY_9_1, REDIS_8_6, REDIS_5_0, REDIS_8_8].map(bytes)
 }
 
 #[test]
