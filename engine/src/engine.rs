@@ -13,7 +13,9 @@
 
 mod backup;
 mod checkpoints;
+mod figures;
 mod look;
+mod merging;
 mod open;
 mod reports;
 mod sorting;
@@ -32,7 +34,6 @@ use crate::log::{Commit, Listener, Log, Prepare, Progress};
 use crate::options::{Options, SyncPolicy, Threads};
 use crate::state::State;
 use crate::storage::{Clock, RealStorage, Storage, SystemClock};
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::thread::{self, Thread};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Lsn, Result};
@@ -44,7 +45,7 @@ pub use open::BACKUP;
 pub(crate) use open::{CHECKPOINT, LOCK, LOG, SORTED};
 pub use reports::{
     BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, EngineStats, Loss, Mended,
-    RecoveryReport,
+    Pin, Pins, RecoveryReport,
 };
 use sorting::Sorting;
 use threads::Workers;
@@ -74,6 +75,8 @@ struct Shared {
     backups: Backups,
     sorting: Sorting,
     recovery: RwLock<RecoveryReport>,
+    /// Where the log ended when the directory was opened.
+    opened: Lsn,
 }
 
 /// What does not change with a reload.
@@ -118,6 +121,7 @@ impl Engine {
         let parts = Parts::new(storage, clock, dir, options);
         let lock = parts.lock_directory()?;
         let (core, found) = parts.recover()?;
+        let opened = parts.progress.appended();
         let shared = Arc::new(Shared {
             core: Mutex::new(core),
             parts,
@@ -125,6 +129,7 @@ impl Engine {
             backups: Backups::default(),
             sorting: Sorting::default(),
             recovery: RwLock::new(found.report),
+            opened,
         });
         shared.commit_all()?;
         let workers = match shared.parts.options.threads {
@@ -381,37 +386,6 @@ impl Shared {
     fn reap_inline(&self) {
         if self.parts.options.threads == Threads::Inline {
             while self.reap() {}
-        }
-    }
-
-    fn stats(&self, batch: &mut Batch<'_>) -> EngineStats {
-        let remains = batch.remains();
-        let core = batch.core();
-        let progress = &self.parts.progress;
-        let counters = &progress.counters;
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let nanos = |counter| Duration::from_nanos(count(counter));
-        EngineStats {
-            appended: progress.appended(),
-            written: progress.written(),
-            durable: progress.durable(),
-            commits: count(&counters.commits),
-            frames: count(&counters.frames),
-            bytes_written: count(&counters.bytes),
-            syncs: count(&counters.syncs),
-            sync_time: nanos(&counters.sync_nanos),
-            sync_time_max: nanos(&counters.sync_nanos_max),
-            sync_time_last: nanos(&counters.sync_nanos_last),
-            segments: core.log.segments().count(),
-            segment_bytes: core.log.segments().bytes(),
-            checkpoint_bytes: self.checkpoints.bytes(),
-            is_spare_ready: self.parts.prepare.is_next_ready(),
-            is_disk_full: self.parts.prepare.is_full(),
-            is_poisoned: progress.is_poisoned(),
-            remains: remains.0,
-            reaped: remains.1,
-            dead_bytes: core.dead_bytes(),
-            ..self.sort_stats(core)
         }
     }
 }

@@ -45,7 +45,7 @@ pub use check::{CheckReport, CheckedState, Damage, ToolProgress, check, check_on
 pub use dump::{DumpOptions, DumpReport, Item, Value, Visitor, dump};
 pub use engine::{
     BACKUP, BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, Engine, EngineStats,
-    Loss, Mended, RecoveryReport,
+    Loss, Mended, Pin, Pins, RecoveryReport,
 };
 pub use entries::{Entries, Fields};
 pub use error::{Error, Result};

@@ -30,6 +30,8 @@ pub(super) struct Checkpoints {
     is_running: AtomicBool,
     failed: AtomicBool,
     taken: AtomicU64,
+    /// Bytes of those taken since open.
+    written: AtomicU64,
     hold_nanos: AtomicU64,
 }
 
@@ -42,6 +44,7 @@ impl Checkpoints {
             is_running: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             taken: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             hold_nanos: AtomicU64::new(0),
         };
         checkpoints.note(&kept);
@@ -61,6 +64,11 @@ impl Checkpoints {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of checkpoints that were taken since open.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     pub(super) fn status(&self) -> CheckpointStatus {
@@ -123,6 +131,8 @@ impl Shared {
             taken => taken?,
         };
         let report = taken.report;
+        let written = &self.checkpoints.written;
+        written.fetch_add(report.bytes, Ordering::Relaxed);
         kept.insert(0, taken);
         self.checkpoints.note(kept);
         self.remove_superfluous(kept)?;

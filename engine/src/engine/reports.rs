@@ -127,6 +127,8 @@ pub struct EngineStats {
     pub commits: u64,
     /// Frames that were appended.
     pub frames: u64,
+    /// Bytes of log that were appended since open.
+    pub bytes_appended: u64,
     /// Bytes that were written to the log.
     pub bytes_written: u64,
     /// Syncs of the log.
@@ -143,6 +145,8 @@ pub struct EngineStats {
     pub segment_bytes: u64,
     /// Bytes of checkpoints on disk.
     pub checkpoint_bytes: u64,
+    /// Bytes of checkpoints that were written since open.
+    pub checkpoint_written: u64,
     /// Whether the next segment is ready.
     pub is_spare_ready: bool,
     /// Whether the last attempt to make a segment found the disk full.
@@ -161,12 +165,16 @@ pub struct EngineStats {
     pub sorted_entries: u64,
     /// Those of them that are still there.
     pub sorted_live: u64,
-    /// Bytes of log segments that wait to be sorted.
-    pub sort_waiting: u64,
+    /// Bytes of sorted segments of which less than half is live.
+    pub merge_waiting: u64,
+    /// Why files are there.
+    pub pins: Pins,
     /// Bytes of files without live entries that go when no checkpoint needs them.
     pub dead_bytes: u64,
-    /// Bytes of sorted segments that were written since open.
+    /// Bytes of sorted segments that were made of log segments since open.
     pub sorted_written: u64,
+    /// Bytes of sorted segments that were made of others since open.
+    pub merged_written: u64,
     /// Why the last attempt to sort failed.
     pub sort_failure: Option<String>,
     /// Blocks that were found in the cache.
@@ -175,4 +183,74 @@ pub struct EngineStats {
     pub block_misses: u64,
     /// Bytes of blocks in the cache.
     pub block_bytes: u64,
+}
+
+impl EngineStats {
+    /// Bytes that were written to log, sorted segments and checkpoints for every thousand that were
+    /// appended since open; the zeros that segments are made of are not counted.
+    #[must_use]
+    pub fn written_permille(&self) -> u64 {
+        let sorted = self.sorted_written + self.merged_written;
+        let written = self.bytes_written + sorted + self.checkpoint_written;
+        written * 1000 / self.bytes_appended.max(1)
+    }
+}
+
+/// Why a file is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pin {
+    /// It is a log segment that is still to be sorted, or one of the newest.
+    Unsorted,
+    /// It is a log segment with small pieces of many streams, which are not sorted.
+    SmallPieces,
+    /// An entry in it is damaged, so that it was not sorted or merged.
+    Damage,
+    /// Nothing in it is live, but a checkpoint may lead a start to it.
+    Checkpoint,
+    /// Nothing in it is live, but a backup is still to copy it.
+    Backup,
+}
+
+impl Pin {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Unsorted,
+        Self::SmallPieces,
+        Self::Damage,
+        Self::Checkpoint,
+        Self::Backup,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unsorted => "unsorted",
+            Self::SmallPieces => "small_pieces",
+            Self::Damage => "damage",
+            Self::Checkpoint => "checkpoint",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+/// Why the sealed segments of the log are there, and the sorted ones that are dead or damaged.
+#[derive(Clone, Debug, Default)]
+pub struct Pins {
+    bytes: [u64; Pin::ALL.len()],
+    /// The oldest segment of the log, if it is sealed, and why it is there.
+    pub oldest: Option<(PathBuf, Pin)>,
+}
+
+impl Pins {
+    /// Bytes of the files that are there for that reason.
+    #[must_use]
+    pub fn bytes(&self, pin: Pin) -> u64 {
+        self.bytes[pin as usize]
+    }
+
+    pub(super) fn add(&mut self, pin: Pin, bytes: u64) {
+        self.bytes[pin as usize] += bytes;
+    }
 }

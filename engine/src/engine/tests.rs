@@ -2,6 +2,7 @@
 
 mod backup;
 mod damage;
+mod merging;
 #[cfg(feature = "schedule")]
 mod schedule;
 mod small_scope;

@@ -136,17 +136,11 @@ impl<'a> PartsOfRun<'a> {
             if live == 0 {
                 continue;
             }
-            let tail = self.run.tail().filter(|_| !self.run.has_live_behind(node));
-            let (last_id, added) = if let Some(tail) = tail {
-                (tail.last_id, tail.added)
-            } else {
-                let row = self.run.file.node(&row, node)?;
-                (row.last_id, row.added)
-            };
+            let known = self.run.node(&row, node)?;
             return Ok(Some(Extent {
                 live: u64::from(live),
-                last_id,
-                added,
+                last_id: known.last_id,
+                added: known.added,
                 continues: node == 0 && self.run.continues,
             }));
         }

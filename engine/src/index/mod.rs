@@ -15,6 +15,7 @@
 //! all of the node before and not above any of its own.
 
 mod extents;
+mod merge;
 mod nodes;
 mod run;
 mod runs;
@@ -30,9 +31,10 @@ use std::collections::VecDeque;
 
 pub(crate) use extents::Extent;
 pub use extents::NodeSize;
+pub(crate) use merge::Fate;
 pub(crate) use nodes::Node;
 use nodes::Nodes;
-pub(crate) use run::{Run, RunParts, Tail, nth_live};
+pub(crate) use run::{Copied, Run, RunParts, Tail, nth_live};
 pub(crate) use runs::Runs;
 
 /// A live entry by its place in the index, or the end of it.
@@ -105,6 +107,11 @@ impl Index {
     /// Number of live entries.
     pub(crate) fn len(&self) -> u64 {
         self.length
+    }
+
+    /// Number of live entries in the log.
+    pub(crate) fn log_len(&self) -> u64 {
+        self.length - self.runs().map_or(0, Runs::live)
     }
 
     /// Number of nodes.

@@ -12,12 +12,12 @@
 //! Counting nodes reads rows of the file. If one is damaged the count is an estimate: what is
 //! stored stays as it is, and who reads entries learns of the damage.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use crate::format::sorted::RunRow;
+use crate::format::sorted::{NodeRow, RunRow};
 use crate::sorted::{Block, SortedFile};
-use crate::{EntryId, Result};
+use crate::{EntryId, Error, Result};
 
 /// The entries of a stream in one sorted segment.
 #[derive(Clone, Debug)]
@@ -70,6 +70,17 @@ pub(crate) struct LastNode {
     pub(crate) base: u64,
     pub(crate) tail: Tail,
 }
+
+/// What is copied of a run.
+pub(crate) enum Copied<'a> {
+    /// The entries that follow are in this node.
+    Node(NodeRow),
+    /// An entry and its body.
+    Entry(EntryId, &'a [u8]),
+}
+
+/// Whether to go on.
+pub(crate) type Flow = Result<ControlFlow<()>>;
 
 const _: () = assert!(size_of::<Run>() <= 40);
 
@@ -188,11 +199,7 @@ impl Run {
     pub(crate) fn read<T>(&self, rank: u32, reader: impl FnOnce(EntryId, &[u8]) -> T) -> Result<T> {
         let (row, ordinal) = (self.row()?, self.ordinal(rank));
         let block = self.file.cached_block(self.file.block_of(&row, ordinal)?)?;
-        let lacks = || {
-            self.file
-                .corrupt(0, "a run of a sorted segment lacks an entry")
-        };
-        let (id, body) = block.entry(ordinal).ok_or_else(lacks)?;
+        let (id, body) = block.entry(ordinal).ok_or_else(|| self.lacks_entry())?;
         Ok(reader(id, body))
     }
 
@@ -284,6 +291,71 @@ impl Run {
         behind.is_ok_and(|(_, to)| self.live_in(0, to) < self.live)
     }
 
+    /// A node that has live entries here, as it is known to be by now.
+    pub(crate) fn node(&self, row: &RunRow, index: u32) -> Result<NodeRow> {
+        let stored = self.file.node(row, index)?;
+        let tail = self.tail().filter(|_| !self.has_live_behind(index));
+        Ok(tail.map_or(stored, |tail| NodeRow {
+            added: tail.added,
+            last_id: tail.last_id,
+            ..stored
+        }))
+    }
+
+    /// Hands the live entries to `taker` in order, each node before its entries, until it breaks.
+    pub(crate) fn copy(&self, taker: &mut dyn FnMut(Copied<'_>) -> Flow) -> Flow {
+        let row = self.row()?;
+        let mut node_end = 0;
+        let mut current: Option<Arc<Block>> = None;
+        for rank in 0..self.live {
+            let ordinal = self.ordinal(rank);
+            if ordinal >= node_end {
+                let index = self.file.node_of(&row, ordinal)?;
+                node_end = self.file.node_bounds(&row, index)?.1;
+                let node = Copied::Node(self.node(&row, index)?);
+                if taker(node)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            let block = match current.take().filter(|block| block.id(ordinal).is_some()) {
+                Some(block) => block,
+                None => self
+                    .file
+                    .passing_block(self.file.block_of(&row, ordinal)?)?,
+            };
+            let (id, body) = block.entry(ordinal).ok_or_else(|| self.lacks_entry())?;
+            if taker(Copied::Entry(id, body))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            current = Some(block);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn lacks_entry(&self) -> Error {
+        let what = "a run of a sorted segment lacks an entry";
+        self.file.corrupt(0, what)
+    }
+
+    /// Whether both are the same run, at whatever time.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.slot == other.slot && Arc::ptr_eq(&self.file, &other.file)
+    }
+
+    /// Appends the ranks, counted from `base`, of those entries that are gone in `now`, which is
+    /// this run later, if anything is left of it.
+    pub(super) fn ranks_gone(&self, now: Option<&Self>, base: u32, out: &mut Vec<u32>) {
+        let Some(now) = now else {
+            out.extend(base..base + self.live);
+            return;
+        };
+        out.extend(base..base + self.rank(now.skip));
+        let known = self.deleted();
+        let fresh = |ordinal: &&u32| known.binary_search(ordinal).is_err();
+        let deleted = now.deleted().iter().filter(fresh);
+        out.extend(deleted.map(|&ordinal| base + self.rank(ordinal)));
+    }
+
     /// The last node that has live entries.
     pub(crate) fn last_node(&self) -> Result<LastNode> {
         let row = self.row()?;
@@ -299,6 +371,11 @@ impl Run {
             base: node.base,
             tail: self.tail().unwrap_or(stored),
         })
+    }
+
+    /// Bytes of the file that its live entries take, about.
+    pub(crate) fn stored_len(&self) -> u64 {
+        self.file.share_len(u64::from(self.live))
     }
 
     /// Bytes of memory.

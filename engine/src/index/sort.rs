@@ -12,6 +12,9 @@ use crate::Lsn;
 use crate::format::sorted::RunRow;
 use crate::sorted::SortedFile;
 
+/// As long as a stream has not more runs than this, there is no room for further ones.
+const FEW: usize = 8;
+
 impl Index {
     /// Copies of the nodes of the log that have entries from `from` to before `bound`, cut to those
     /// entries: as many nodes as it takes to have `count` entries.
@@ -76,6 +79,10 @@ impl Index {
             rest.first_id = row.last_id.next().unwrap_or(row.last_id);
         }
         if let Some(runs) = &mut self.runs {
+            if runs.list.len() < FEW {
+                // Most streams of a store with many streams have a few.
+                runs.list.reserve_exact(1);
+            }
             runs.list.push(run);
             runs.log_continues = is_cut;
         } else {

@@ -10,6 +10,9 @@ use super::Death;
 use super::segment::Segment;
 use crate::Lsn;
 
+/// An entry of which there are few a stream, and many streams, takes at most so many bytes of log.
+const SMALL_ENTRY_LEN: u64 = 1 << 10;
+
 /// The segments that there are, in order; the last one is active.
 #[derive(Debug)]
 pub(crate) struct SegmentSet {
@@ -22,22 +25,33 @@ pub(crate) struct SegmentSet {
 struct Held {
     segment: Arc<Segment>,
     live: u64,
+    /// The most live entries that it was seen to have.
+    peak: u64,
     death: Death,
+}
+
+impl Held {
+    fn of(segment: Arc<Segment>) -> Self {
+        Self {
+            segment,
+            live: 0,
+            peak: 0,
+            death: Death::default(),
+        }
+    }
+
+    /// Whether the segment is kept for the sake of few entries. What it held before a start is not
+    /// known, but that entries are not long that many streams have a few of.
+    fn is_sparse(&self) -> bool {
+        self.live < self.peak.max(self.segment.len() / SMALL_ENTRY_LEN) / 2
+    }
 }
 
 impl SegmentSet {
     /// `segments` are in order, the last one is active. A log that is only looked at may have none.
     pub(crate) fn new(segments: Vec<Arc<Segment>>) -> Self {
-        let held = segments
-            .into_iter()
-            .map(|segment| Held {
-                segment,
-                live: 0,
-                death: Death::default(),
-            })
-            .collect();
         Self {
-            held,
+            held: segments.into_iter().map(Held::of).collect(),
             homeless: None,
         }
     }
@@ -68,15 +82,14 @@ impl SegmentSet {
 
     /// Seals the active segment: `next` is active now.
     pub(crate) fn roll(&mut self, next: Arc<Segment>) {
-        self.held.push(Held {
-            segment: next,
-            live: 0,
-            death: Death::default(),
-        });
+        self.held.push(Held::of(next));
     }
 
     pub(crate) fn entries_live(&mut self, sorted: impl Iterator<Item = Lsn>) {
-        self.each(sorted, |held| held.live += 1);
+        self.each(sorted, |held| {
+            held.live += 1;
+            held.peak = held.peak.max(held.live);
+        });
     }
 
     pub(crate) fn entries_died(&mut self, sorted: impl Iterator<Item = Lsn>) {
@@ -182,10 +195,11 @@ impl SegmentSet {
         sealed.iter().map(|held| (&held.segment, held.live))
     }
 
-    /// Those of them that have live entries: what is not sorted.
-    pub(crate) fn unsorted(&self) -> impl Iterator<Item = &Arc<Segment>> {
-        let live = self.sealed().filter(|&(_, live)| live > 0);
-        live.map(|(segment, _)| segment)
+    /// Those of them that have live entries, which are not sorted; and whether these are few.
+    pub(crate) fn unsorted(&self) -> impl DoubleEndedIterator<Item = (&Arc<Segment>, bool)> {
+        let sealed = &self.held[..self.held.len() - 1];
+        let live = sealed.iter().filter(|held| held.live > 0);
+        live.map(|held| (&held.segment, held.is_sparse()))
     }
 
     /// First LSN and live entries of each segment.

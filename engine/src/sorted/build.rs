@@ -36,15 +36,7 @@ pub(crate) struct Builder<'a> {
     draft: BlockDraft,
     block_first: EntryId,
     raw: Vec<u8>,
-    lsns: Vec<Lsn>,
     raw_len: u64,
-}
-
-/// A sorted segment that is complete and has its name.
-pub(crate) struct Built {
-    pub(crate) path: PathBuf,
-    /// Where the entries were, run by run.
-    pub(crate) lsns: Vec<Lsn>,
 }
 
 impl<'a> Builder<'a> {
@@ -70,7 +62,6 @@ impl<'a> Builder<'a> {
             draft: BlockDraft::default(),
             block_first: EntryId::MIN,
             raw: Vec::new(),
-            lsns: Vec::new(),
             raw_len: 0,
         })
     }
@@ -126,8 +117,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Adds an entry, which was at `lsn`.
-    pub(crate) fn entry(&mut self, id: EntryId, body: &[u8], lsn: Lsn) -> Result<()> {
+    /// Adds an entry.
+    pub(crate) fn entry(&mut self, id: EntryId, body: &[u8]) -> Result<()> {
         assert!(
             self.run.entries == 0 || id > self.run.last_id,
             "the entries of a run come in order"
@@ -144,7 +135,6 @@ impl<'a> Builder<'a> {
         self.draft.push(id, body);
         self.run.last_id = id;
         self.run.entries += 1;
-        self.lsns.push(lsn);
         self.raw_len += body.len() as u64;
         Ok(())
     }
@@ -195,8 +185,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Completes the file and gives it its name.
-    pub(crate) fn finish(&mut self) -> Result<Built> {
+    /// Completes the file and gives it its name: where it is then.
+    pub(crate) fn finish(&mut self) -> Result<PathBuf> {
         self.end_run()?;
         self.footer.tables_at = self.written + self.buffer.len() as u64;
         for table in [&self.runs, &self.blocks, &self.nodes] {
@@ -209,8 +199,7 @@ impl<'a> Builder<'a> {
             .map_err(|error| io_error("sync", &self.path, error))?;
         let path = self.dir.join(name(self.id));
         whole::publish(self.storage, &self.path, &path)?;
-        let lsns = std::mem::take(&mut self.lsns);
-        Ok(Built { path, lsns })
+        Ok(path)
     }
 
     /// Gives up: the unfinished file is removed.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use block::Block;
-pub(crate) use build::{Builder, Built};
+pub(crate) use build::Builder;
 pub(crate) use cache::BlockCache;
 pub(crate) use set::{LostRun, SortedSet, find};
 
@@ -130,6 +130,18 @@ impl SortedFile {
     /// Entries of it that streams refer to.
     pub(crate) fn live(&self) -> u64 {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that so many of its entries take, about.
+    pub(crate) fn share_len(&self, entries: u64) -> u64 {
+        let share = u128::from(self.len()) * u128::from(entries);
+        let len = share / u128::from(self.footer.entries.max(1));
+        u64::try_from(len).unwrap_or(u64::MAX)
+    }
+
+    /// Bytes that its live entries take, about.
+    pub(crate) fn live_len(&self) -> u64 {
+        self.share_len(self.live())
     }
 
     /// A stream refers to `count` more entries.

@@ -1,5 +1,7 @@
 //! INFO: what was counted, by command, by error, by latency, and in the store.
 
+use alluvium_engine::Pin;
+
 use super::info::Lines;
 use super::{Ctx, Table};
 use crate::stats::Latencies;
@@ -142,6 +144,7 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("lsn_durable", stats.durable.0);
     lines.field("log_frames", stats.frames);
     lines.field("log_commits", stats.commits);
+    lines.field("log_bytes_appended", stats.bytes_appended);
     lines.field("log_bytes_written", stats.bytes_written);
     lines.field("log_syncs", stats.syncs);
     let average = stats.sync_time.as_micros() / u128::from(stats.syncs.max(1));
@@ -154,12 +157,31 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("sorted_segments", stats.sorted_files);
     lines.field("sorted_segment_bytes", stats.sorted_bytes);
     lines.field("sorted_bytes_written", stats.sorted_written);
+    lines.field("merged_bytes_written", stats.merged_written);
+    lines.field("checkpoint_bytes_written", stats.checkpoint_written);
+    let (whole, part) = (
+        stats.written_permille() / 1000,
+        stats.written_permille() % 1000,
+    );
+    lines.field("write_amplification", format_args!("{whole}.{part:03}"));
     lines.field("sorted_entries", stats.sorted_entries);
     lines.field("sorted_entries_live", stats.sorted_live);
-    lines.field("sort_bytes_waiting", stats.sort_waiting);
+    let permille = stats.sorted_live * 1000 / stats.sorted_entries.max(1);
+    lines.field("sorted_live_permille", permille);
+    lines.field("sort_bytes_waiting", stats.pins.bytes(Pin::Unsorted));
+    lines.field("merge_bytes_waiting", stats.merge_waiting);
     let failure = stats.sort_failure.unwrap_or_default();
     lines.field("sort_failure", failure.replace(['\r', '\n'], " "));
     lines.field("dead_bytes", stats.dead_bytes);
+    for pin in Pin::ALL {
+        let name = format_args!("pinned_bytes_{}", pin.name());
+        lines.field(name, stats.pins.bytes(pin));
+    }
+    if let Some((path, pin)) = &stats.pins.oldest {
+        let name = path.file_name().unwrap_or_default();
+        lines.field("oldest_log_segment", name.to_string_lossy());
+        lines.field("oldest_log_segment_pin", pin.name());
+    }
     lines.field("block_cache_hits", stats.block_hits);
     lines.field("block_cache_misses", stats.block_misses);
     lines.field("block_cache_bytes", stats.block_bytes);

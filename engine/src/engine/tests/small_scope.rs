@@ -33,11 +33,12 @@ enum Kind {
     Remove,
     Expire,
     Flush,
+    Sort,
     Checkpoint,
     Reopen,
 }
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     Kind::Add,
     Kind::AddLarge,
     Kind::Transaction,
@@ -53,6 +54,7 @@ const KINDS: [Kind; 17] = [
     Kind::Remove,
     Kind::Expire,
     Kind::Flush,
+    Kind::Sort,
     Kind::Checkpoint,
     Kind::Reopen,
 ];
@@ -142,6 +144,7 @@ impl<'a> Runner<'a> {
     fn run(&mut self, kind: Kind, number: u64) -> Result<()> {
         match kind {
             Kind::Reopen => self.reopen(),
+            Kind::Sort => super::sorting::sort(self.engine()),
             Kind::Checkpoint => self.engine().checkpoint().map(drop),
             _ => {
                 let mut batch = self.engine().lock();
@@ -210,7 +213,7 @@ fn command(batch: &mut Batch<'_>, kind: Kind, number: u64) -> Result<()> {
         Kind::Remove => batch.remove(0, KEY).map(drop),
         Kind::Expire => batch.set_expiry(0, KEY, Some(5_000 + number + 3)).map(drop),
         Kind::Flush => batch.flush(Some(0)),
-        Kind::Checkpoint | Kind::Reopen => unreachable!("not a command"),
+        Kind::Sort | Kind::Checkpoint | Kind::Reopen => unreachable!("not a command"),
     };
     match done {
         Err(Error::NoSuchKey | Error::NoSuchGroup | Error::GroupExists | Error::KeyExists) => {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::storage::simulated::Call;
 
-const OTHER: &[u8] = b"invoices";
+pub(crate) const OTHER: &[u8] = b"invoices";
 const COUNT: usize = 14;
 
 /// A transaction of entries of two streams.
@@ -20,7 +20,7 @@ pub(crate) fn fill(engine: &Engine, from: u64, to: u64) -> Result<()> {
     })
 }
 
-fn trim(engine: &Engine, strategy: TrimStrategy, approximate: bool) -> Result<()> {
+pub(crate) fn trim(engine: &Engine, strategy: TrimStrategy, approximate: bool) -> Result<()> {
     let trim = Trim {
         strategy,
         approximate,
@@ -30,7 +30,7 @@ fn trim(engine: &Engine, strategy: TrimStrategy, approximate: bool) -> Result<()
     step(engine, |batch| batch.trim(0, KEY, trim).map(drop))
 }
 
-fn delete(engine: &Engine, ids: &[u64]) -> Result<()> {
+pub(crate) fn delete(engine: &Engine, ids: &[u64]) -> Result<()> {
     let ids: Vec<_> = ids.iter().map(|&ms| EntryId::new(ms, 1)).collect();
     step(engine, |batch| batch.delete_entries(0, KEY, &ids).map(drop))
 }
@@ -114,7 +114,7 @@ pub(crate) fn sorted_files(storage: &SimulatedStorage) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Durability: P1, C12, C13, C14.
+/// Durability: P1, C12, C13, C14, C15.
 #[test]
 fn what_was_sorted_survives_a_crash_at_every_call() {
     let (pictures, calls) = pictures();
