@@ -261,14 +261,7 @@ impl PendingList {
     fn link(&mut self, slot: u32) {
         let entry = self.slots.get(slot);
         let (age, is_given_back) = (entry.age(), entry.is_given_back());
-        let mut older = if is_given_back {
-            self.last_given_back
-        } else {
-            self.newest
-        };
-        while older != NONE && self.slots.get(older).age() > age {
-            older = self.slots.get(older).older;
-        }
+        let older = self.before(age, is_given_back);
         if is_given_back {
             self.given_back += 1;
             if older == self.last_given_back {
@@ -286,6 +279,26 @@ impl PendingList {
         let entry = self.slots.get_mut(slot);
         entry.older = older;
         entry.newer = newer;
+    }
+
+    /// The last slot of the list by time that comes before an age. Looked for from both ends: what
+    /// is delivered comes last, and what a claim sets back is among the oldest.
+    fn before(&self, age: (bool, u64, EntryId), is_given_back: bool) -> u32 {
+        let mut last = if is_given_back {
+            self.last_given_back
+        } else {
+            self.newest
+        };
+        let mut first = self.oldest;
+        while last != NONE && self.slots.get(last).age() > age {
+            let entry = self.slots.get(first);
+            if entry.age() > age {
+                return entry.older;
+            }
+            first = entry.newer;
+            last = self.slots.get(last).older;
+        }
+        last
     }
 
     fn unlink(&mut self, slot: u32) {
