@@ -15,7 +15,7 @@
 mod files;
 mod state;
 
-pub(crate) use state::{logical, unreferenced};
+pub(crate) use state::unreferenced;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

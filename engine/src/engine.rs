@@ -44,8 +44,8 @@ pub(crate) use look::{Looked, hold, look};
 pub use open::BACKUP;
 pub(crate) use open::{CHECKPOINT, LOCK, LOG, SORTED};
 pub use reports::{
-    BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, EngineStats, Loss, Mended,
-    Pin, Pins, RecoveryReport,
+    BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, EngineStats, Loss,
+    LostEntries, Mended, Pin, Pins, RecoveryReport,
 };
 use sorting::Sorting;
 use threads::Workers;

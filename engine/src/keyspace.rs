@@ -141,6 +141,13 @@ impl Keyspace {
             .filter(|stream| stream.number == number)
     }
 
+    /// The number by which commands know a database.
+    pub(crate) fn logical(&self, physical: u8) -> u8 {
+        let mut mapping = (0..).zip(self.mapping);
+        let found = mapping.find(|&(_, mapped)| mapped == physical);
+        found.map_or(physical, |(db, _)| db)
+    }
+
     /// How many slots there are, vacant ones included.
     pub(crate) fn slot_count(&self) -> u32 {
         u32::try_from(self.slots.len()).unwrap_or(u32::MAX)

@@ -45,7 +45,7 @@ pub use check::{CheckReport, CheckedState, Damage, ToolProgress, check, check_on
 pub use dump::{DumpOptions, DumpReport, Item, Value, Visitor, dump};
 pub use engine::{
     BACKUP, BackupProgress, BackupReport, CheckpointReport, CheckpointStatus, Engine, EngineStats,
-    Loss, Mended, Pin, Pins, RecoveryReport,
+    Loss, LostEntries, Mended, Pin, Pins, RecoveryReport,
 };
 pub use entries::{Entries, Fields};
 pub use error::{Error, Result};
@@ -54,4 +54,4 @@ pub use index::NodeSize;
 pub use lsn::Lsn;
 pub use options::{Options, Recovery, SyncPolicy, Threads};
 pub use producers::Settings as ProducerSettings;
-pub use repair::{LostEntries, LostPending, RepairReport, repair, repair_on};
+pub use repair::{LostPending, RepairReport, repair, repair_on};

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch::Transplanted;
-use crate::check::{OnProgress, ToolProgress, check_files, check_on, logical, unreferenced};
+use crate::check::{OnProgress, ToolProgress, check_files, check_on, unreferenced};
 use crate::engine::{Core, Looked, discard, hold, look};
 use crate::error::io_error;
 use crate::format::entry;
@@ -26,8 +26,8 @@ use crate::options::{Options, SyncPolicy, Threads};
 use crate::sorted::LostRun;
 use crate::storage::{RealStorage, Storage, SystemClock, whole};
 use crate::stream::Stream;
-use crate::{Engine, EntryId, Error, Result};
-pub use report::{LostEntries, LostPending, RepairReport};
+use crate::{Engine, EntryId, Error, LostEntries, Result};
+pub use report::{LostPending, RepairReport};
 
 /// Ending of the name of a directory that is being written.
 const UNFINISHED: &str = ".unfinished";
@@ -144,7 +144,7 @@ fn make(
         let mut move_ = Move {
             core,
             stream,
-            db: logical(&core.state, stream.db),
+            db: core.state.keyspace.logical(stream.db),
             engine: &engine,
             report: &mut report,
             last: None,

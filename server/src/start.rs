@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use alluvium_engine::{Engine, Options, SyncPolicy};
+use alluvium_engine::{Engine, EntryId, Options, SyncPolicy};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
@@ -163,6 +163,18 @@ impl Prepared {
                 loss.path.display(),
                 loss.offset,
                 loss.what
+            ));
+        }
+        for lost in &report.lost_entries {
+            let shown =
+                |id: Option<EntryId>, none: &str| id.map_or(none.into(), |id| id.to_string());
+            log::warning(format_args!(
+                "lost: {} entries of stream \"{}\" in database {}, between {} and {}",
+                lost.count,
+                lost.key.escape_ascii(),
+                lost.db,
+                shown(lost.after, "its beginning"),
+                shown(lost.before, "its end")
             ));
         }
         for mended in &report.mended {

@@ -212,7 +212,8 @@ impl Batch<'_> {
                 change: StreamChange::Removed,
             };
             self.admit(record.len_max(), Growth::Shrinks)?;
-            self.expire(self.logical(physical), number, &key);
+            let db = self.guard.state.keyspace.logical(physical);
+            self.expire(db, number, &key);
             removed += 1;
         }
         Ok(removed)
@@ -249,14 +250,6 @@ impl Batch<'_> {
     pub fn memory_usage(&mut self, db: u8, key: &[u8]) -> Option<usize> {
         let slot = self.find(db, key)?;
         Some(self.stream_in(slot).memory())
-    }
-
-    /// The logical number of a database.
-    fn logical(&self, physical: u8) -> u8 {
-        let mapping = &self.guard.state.keyspace.mapping;
-        (0..DATABASES)
-            .find(|&db| mapping[usize::from(db)] == physical)
-            .unwrap_or(0)
     }
 
     /// Some slot with a stream of the database, which has at least one.

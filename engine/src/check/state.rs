@@ -10,7 +10,6 @@ use crate::group::Group;
 use crate::index::{Node, Position, Run, corrupt_at};
 use crate::log::{Log, NO_ENTRY};
 use crate::sorted::{self, LostRun};
-use crate::state::State;
 use crate::storage::Storage;
 use crate::stream::Stream;
 use crate::{EntryId, Error, Lsn, Result};
@@ -44,7 +43,7 @@ pub(super) fn verify(
         let mut checked = Checked {
             report,
             stream,
-            db: logical(state, stream.db),
+            db: state.keyspace.logical(stream.db),
             last: None,
             is_in_gap: false,
         };
@@ -84,13 +83,6 @@ pub(super) fn verify(
         report.damaged(Damage::of(&path, (0, 0), what));
     }
     Ok(())
-}
-
-/// The number by which commands know a database.
-pub(crate) fn logical(state: &State, physical: u8) -> u8 {
-    let mut mapping = (0..).zip(state.keyspace.mapping);
-    let found = mapping.find(|&(_, mapped)| mapped == physical);
-    found.map_or(physical, |(db, _)| db)
 }
 
 /// Takes over what the replay met.

@@ -14,7 +14,7 @@ use crate::options::{Options, Recovery, Threads};
 use crate::sorted::{self, BlockCache, LostRun, SortedSet};
 use crate::state::{Mender, State};
 use crate::storage::{Clock, Storage};
-use crate::{Error, Loss, Lsn, RecoveryReport, Result};
+use crate::{EntryId, Error, Loss, LostEntries, Lsn, RecoveryReport, Result};
 
 /// The file that is locked while a directory is open.
 pub(crate) const LOCK: &str = "LOCK";
@@ -139,6 +139,7 @@ impl Parts {
         }
         self.replay(&mut core, &found.runs, &mut report)?;
         core.state.finish_recovery(&core.log)?;
+        report.lost_entries = lost_entries(&core);
         if self.look.is_none() {
             if self.options.threads == Threads::Inline {
                 self.prepare.prime();
@@ -288,6 +289,35 @@ fn most_common(stores: &[u32]) -> Option<u32> {
     }
     let most = counts.values().copied().max()?;
     stores.iter().copied().find(|store| counts[store] == most)
+}
+
+/// What streams lack that lay in runs which could not be read, between which entries.
+fn lost_entries(core: &Core) -> Vec<LostEntries> {
+    let (keyspace, log) = (&core.state.keyspace, &core.log);
+    let mut gaps: Vec<LostEntries> = Vec::new();
+    for run in core.state.sorted.lost() {
+        let Some(stream) = keyspace.by_number(run.stream) else {
+            continue;
+        };
+        let from = run.after.and_then(EntryId::next);
+        let position = stream.index.lower_bound(from.unwrap_or(EntryId::MIN), log);
+        let before = position.and_then(|position| stream.index.id(position, log));
+        let entries = LostEntries {
+            db: keyspace.logical(stream.db),
+            key: stream.key.to_vec(),
+            count: run.entries,
+            after: run.after,
+            before: before.unwrap_or(None),
+        };
+        let is_same = |gap: &&mut LostEntries| {
+            (gap.db, gap.after, &gap.key) == (entries.db, entries.after, &entries.key)
+        };
+        match gaps.last_mut().filter(is_same) {
+            Some(gap) => gap.count += entries.count,
+            None => gaps.push(entries),
+        }
+    }
+    gaps
 }
 
 fn restore(core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {

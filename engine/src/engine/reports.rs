@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Lsn;
+use crate::{EntryId, Lsn};
 
 /// What open found and did.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct RecoveryReport {
     pub damaged_checkpoints: Vec<PathBuf>,
     /// What could not be read (only with `Recovery::Salvage`).
     pub losses: Vec<Loss>,
+    /// Entries that streams had in sorted segments which could not be read.
+    pub lost_entries: Vec<LostEntries>,
     /// What had to be assumed because of that.
     pub mended: Vec<Mended>,
 }
@@ -44,6 +46,21 @@ pub struct Loss {
     pub len: u64,
     /// What was expected and what was found.
     pub what: &'static str,
+}
+
+/// Neighbouring entries of a stream that are lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostEntries {
+    /// The stream's database, by the number that clients know.
+    pub db: u8,
+    /// Its name.
+    pub key: Vec<u8>,
+    /// How many are lost.
+    pub count: u64,
+    /// The last entry before them that is kept; `None` if there is none.
+    pub after: Option<EntryId>,
+    /// The first entry behind them that is kept; `None` if there is none.
+    pub before: Option<EntryId>,
 }
 
 /// What was assumed of a stream because records about it are lost.

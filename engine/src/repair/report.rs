@@ -1,7 +1,7 @@
 //! What a repair kept, what it lost, what it had to assume.
 
 use crate::check::{CheckReport, CheckedState, Damage};
-use crate::{EntryId, Mended, RecoveryReport};
+use crate::{EntryId, LostEntries, Mended, RecoveryReport};
 
 /// What a repair kept and lost.
 #[derive(Clone, Debug, Default)]
@@ -19,21 +19,6 @@ pub struct RepairReport {
     pub lost_pending: Vec<LostPending>,
     /// What had to be assumed of streams, because records about them are lost.
     pub mended: Vec<Mended>,
-}
-
-/// Neighbouring entries of a stream that are lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LostEntries {
-    /// The stream's database.
-    pub db: u8,
-    /// Its name.
-    pub key: Vec<u8>,
-    /// How many are lost.
-    pub count: u64,
-    /// The last entry before them that is kept; `None` if there is none.
-    pub after: Option<EntryId>,
-    /// The first entry behind them that is kept; `None` if there is none.
-    pub before: Option<EntryId>,
 }
 
 /// Pending entries of a group that have no entry.

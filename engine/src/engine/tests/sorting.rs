@@ -318,6 +318,12 @@ fn a_damaged_sorted_segment_is_refused_by_name_and_salvage_serves_the_rest() {
         let engine = open_with(&storage, options).unwrap();
         let found = engine.lock().stream(0, KEY).unwrap();
         assert!(found.length < whole.length && found.length > 4);
+        let gaps = engine.recovery().lost_entries;
+        let gap = gaps.iter().find(|gap| gap.key == KEY).unwrap();
+        assert_eq!(gap.count, whole.length - found.length);
+        assert_eq!(gap.before == Some(found.first_id), gap.after.is_none());
+        let from = gap.after.map_or(whole.first_id.ms, |after| after.ms + 1);
+        assert_eq!(gap.before.unwrap().ms - from, gap.count, "{gap:?}");
         assert_eq!(found.first_id == whole.first_id, file == last);
         let all = Range {
             start: EntryId::MIN,
