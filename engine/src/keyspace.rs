@@ -20,6 +20,7 @@ use hashbrown::DefaultHashBuilder;
 use crate::Lsn;
 use crate::group::Contradiction;
 use crate::limits::DATABASES;
+use crate::retention::{Lines, Place};
 use crate::stream::Stream;
 use table::Table;
 
@@ -35,6 +36,8 @@ pub(crate) struct Keyspace {
     databases: Vec<Database>,
     /// Streams that remember what producers sent, or did so lately.
     remembering: BTreeSet<u32>,
+    /// The streams that are to be looked at for what they may let go.
+    pub(crate) lines: Lines,
     /// Which physical database a logical number means.
     pub(crate) mapping: [u8; DATABASES as usize],
     hasher: DefaultHashBuilder,
@@ -101,6 +104,7 @@ impl Keyspace {
             generation_bound: 0,
             databases: (0..DATABASES).map(|_| Database::default()).collect(),
             remembering: BTreeSet::new(),
+            lines: Lines::default(),
             mapping: identity,
             hasher: DefaultHashBuilder::default(),
             flushed: [Lsn::ZERO; DATABASES as usize],
@@ -221,7 +225,8 @@ impl Keyspace {
     /// Removes a stream.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Box<Stream>> {
         self.unname(slot);
-        let removed = self.slots.get_mut(slot as usize)?.stream.take()?;
+        let mut removed = self.slots.get_mut(slot as usize)?.stream.take()?;
+        self.lines.wait(slot, &mut removed.place, None);
         self.vacant.push(slot);
         self.forget_expiry(slot, removed.db, removed.expiry_ms());
         Some(removed)
@@ -244,6 +249,13 @@ impl Keyspace {
     /// A stream remembers what a producer sent.
     pub(crate) fn remembers(&mut self, slot: u32) {
         self.remembering.insert(slot);
+    }
+
+    /// A stream, and where it waits to be looked at, to change that.
+    pub(crate) fn place_mut(&mut self, slot: u32) -> Option<(&mut Lines, &mut Place)> {
+        let stream = self.slots.get_mut(slot as usize)?.stream.as_deref_mut()?;
+        let is_there = !is_flushed(stream, &self.flushed);
+        is_there.then_some((&mut self.lines, &mut stream.place))
     }
 
     /// A stream remembers nothing any more.
@@ -383,7 +395,8 @@ impl Keyspace {
         for slot in first..self.flushed_slot {
             let flushed = &self.flushed;
             let stream = &mut self.slots[slot as usize].stream;
-            if let Some(stream) = stream.take_if(|stream| is_flushed(stream, flushed)) {
+            if let Some(mut stream) = stream.take_if(|stream| is_flushed(stream, flushed)) {
+                self.lines.wait(slot, &mut stream.place, None);
                 self.vacant.push(slot);
                 taken.push(stream);
             }

@@ -15,6 +15,7 @@ use crate::keyspace::{Keyspace, slot_of};
 use crate::limits::{DATABASES, NODE_ENTRIES_MAX};
 use crate::log::Log;
 use crate::remains::{LARGE_DATABASE, Remains, RemainsQueue};
+use crate::retention::Kept;
 use crate::snapshot::{Capture, Restoring};
 use crate::sorted::SortedSet;
 use crate::stream::{LARGE, Stream};
@@ -30,6 +31,10 @@ pub(crate) struct State {
     pub(crate) node_entries_max: u32,
     /// How much streams that are made remember of their producers.
     pub(crate) producer_settings: ProducerSettings,
+    /// How much is kept of streams for which nothing else was set.
+    pub(crate) kept_by_default: Kept,
+    /// Entries that went by themselves since open.
+    pub(crate) retained: u64,
     /// The slot from which on streams are asked next what they may forget.
     pub(crate) forget_from: u32,
     /// Behind the last record that removed or renamed a key: what the answer "no such key" depends
@@ -63,6 +68,8 @@ impl State {
             keyspace: Keyspace::new(),
             node_entries_max: node_entries_max.clamp(1, NODE_ENTRIES_MAX),
             producer_settings: ProducerSettings::default(),
+            kept_by_default: Kept::default(),
+            retained: 0,
             forget_from: 0,
             removed: Lsn::ZERO,
             mapping_covers: Lsn::ZERO,
@@ -133,6 +140,7 @@ impl State {
     pub(crate) fn finish_recovery(&mut self, log: &Log) -> Result<()> {
         self.begin_recovery();
         self.is_recovering = false;
+        self.keyspace.lines.walk = Some(0);
         self.keyspace.build_tables().map_err(|(number, what)| {
             let stream = self.keyspace.by_number(number);
             corrupt_at(
@@ -246,7 +254,67 @@ impl State {
             }
             _ => stream.apply(change, lsn, log)?,
         }
+        if !self.is_recovering {
+            self.ask_retention(slot, change);
+        }
         Ok(())
+    }
+
+    /// A stream is looked at if what happened to it may let entries go, or make them grow old.
+    fn ask_retention(&mut self, slot: u32, change: &StreamChange<'_>) {
+        let Some(stream) = self.keyspace.stream(slot) else {
+            return;
+        };
+        let kept = stream.retention().over(self.kept_by_default);
+        let is_asked = match change {
+            StreamChange::RetentionSet { .. } => true,
+            StreamChange::EntryAdded { id, .. } => {
+                let has_groups = stream.group_count() > 0;
+                // A cursor may have been set ahead: nobody will ever read the entry.
+                let is_read = || stream.groups().all(|(_, _, group)| *id <= group.cursor);
+                !stream.place.is_any()
+                    && (kept.first_age_ms(has_groups).is_some()
+                        || kept.acked && has_groups && is_read())
+            }
+            StreamChange::GroupCreated { .. } | StreamChange::GroupRemoved { .. } => kept.acked,
+            StreamChange::Group { change, .. } => kept.acked && change.may_settle(),
+            _ => false,
+        };
+        if is_asked && let Some((lines, place)) = self.keyspace.place_mut(slot) {
+            lines.ask(slot, place);
+        }
+    }
+
+    /// Asks the streams in the next `count` slots, if all are to be asked.
+    pub(crate) fn walk_streams(&mut self, count: u32) {
+        let Some(from) = self.keyspace.lines.walk else {
+            return;
+        };
+        let to = from.saturating_add(count).min(self.keyspace.slot_count());
+        self.keyspace.lines.walk = Some(to).filter(|&to| to < self.keyspace.slot_count());
+        for slot in from..to {
+            let stream = self.keyspace.stream(slot);
+            let is_bounded = stream.is_some_and(|stream| {
+                stream.place.is_any() || !stream.retention().over(self.kept_by_default).is_all()
+            });
+            if is_bounded && let Some((lines, place)) = self.keyspace.place_mut(slot) {
+                lines.ask(slot, place);
+            }
+        }
+    }
+
+    /// The slot of a stream that is to be looked at now; it does not stand in a line any more.
+    pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<u32> {
+        while let Some(slot) = self.keyspace.lines.next_asked() {
+            let found = self.keyspace.place_mut(slot);
+            if found.is_some_and(|(_, place)| place.answer()) {
+                return Some(slot);
+            }
+        }
+        let slot = self.keyspace.lines.first_due(now_ms)?;
+        let (lines, place) = self.keyspace.place_mut(slot)?;
+        lines.wait(slot, place, None);
+        Some(slot)
     }
 
     fn create(&mut self, number: u64, db: u8, key: &[u8], lsn: Lsn) -> Result<(), Contradiction> {

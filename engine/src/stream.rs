@@ -13,6 +13,7 @@ use crate::index::{Index, Node};
 use crate::log::Log;
 use crate::names::Names;
 use crate::producers::{Producers, Settings};
+use crate::retention::{Place, Retention};
 
 /// A stream.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Stream {
     /// Its database, by physical number.
     pub(crate) db: u8,
     pub(crate) index: Index,
+    /// Where it waits to be looked at.
+    pub(crate) place: Place,
     extra: Option<Box<Extra>>,
 }
 
@@ -45,9 +48,10 @@ struct Extra {
     expiry_ms: Option<u64>,
     groups: Names<Group>,
     producers: Option<Box<Producers>>,
+    retention: Retention,
 }
 
-const _: () = assert!(size_of::<Stream>() <= 160);
+const _: () = assert!(size_of::<Stream>() <= 168);
 
 /// What has more entries or pending entries than this is handed over when it is removed.
 pub(crate) const LARGE: usize = if cfg!(test) { 4 } else { 4 << 10 };
@@ -64,6 +68,7 @@ impl Stream {
             used_s: 0,
             db,
             index: Index::default(),
+            place: Place::default(),
             extra: None,
         }
     }
@@ -120,6 +125,13 @@ impl Stream {
         self.extra.as_ref()?.producers.as_deref()
     }
 
+    /// How much of it is kept, as far as that was set.
+    pub(crate) fn retention(&self) -> Retention {
+        self.extra
+            .as_ref()
+            .map_or_else(Retention::default, |extra| extra.retention)
+    }
+
     fn producers_mut(&mut self) -> &mut Producers {
         self.extra_mut().producers.get_or_insert_default()
     }
@@ -149,8 +161,14 @@ impl Stream {
                 expiry_ms,
                 groups,
                 producers,
+                retention: Retention::default(),
             }));
         }
+    }
+
+    /// Puts back how much of it is kept.
+    pub(crate) fn restore_retention(&mut self, retention: Retention) {
+        self.extra_mut().retention = retention;
     }
 
     /// Removes a group, which is handed over.
@@ -241,6 +259,7 @@ impl Stream {
                     .ok_or("a record names a group that does not exist")?
                     .apply(change)?;
             }
+            StreamChange::RetentionSet { retention } => self.extra_mut().retention = retention,
             StreamChange::ProducersSet { .. }
             | StreamChange::Remembered { .. }
             | StreamChange::Repeated

@@ -34,6 +34,10 @@ const TICK: Duration = Duration::from_millis(100);
 const EXPIRED_IN_A_TICK_MAX: usize = 1000;
 /// Streams that are asked in a tick what they may forget of their producers.
 const FORGETTING_IN_A_TICK_MAX: usize = 1000;
+/// Streams that are looked at under one lock for what they may let go ...
+const RETAINED_AT_ONCE_MAX: usize = 100;
+/// ... and how often in a tick.
+const RETAINING_IN_A_TICK_MAX: usize = 10;
 /// How often the end looks whether it may go on.
 const WAIT_STEP: Duration = Duration::from_millis(2);
 /// How long accepting rests when the process is out of file descriptors.
@@ -128,6 +132,7 @@ impl Server {
         let mut batch = engine.lock();
         let started_ms = batch.now_ms();
         batch.set_producer_defaults(config.producer_settings());
+        batch.set_retention_defaults(config.kept());
         drop(batch);
         Self {
             engine,
@@ -231,6 +236,7 @@ async fn tick(server: Arc<Server>) {
     loop {
         interval.tick().await;
         let now_ms = expire(&server);
+        retain(&server);
         server.engine.submit();
         let mut hub = server.hub.lock();
         hub.end_idle_clients(now_ms);
@@ -255,6 +261,24 @@ fn expire(server: &Arc<Server>) -> u64 {
     turn.finish_command();
     turn.serve_waiters();
     turn.batch().now_ms()
+}
+
+/// Removes what streams need not keep, a few streams at a time so that commands come between.
+fn retain(server: &Arc<Server>) {
+    for _ in 0..RETAINING_IN_A_TICK_MAX {
+        let mut turn = Turn::begin(server);
+        let retained = turn.batch().retain_due(RETAINED_AT_ONCE_MAX);
+        turn.finish_command();
+        match retained {
+            Ok(true) => {}
+            Ok(false) => return,
+            // A full or poisoned log, or damage: the stream is looked at again.
+            Err(error) => {
+                log::warning(format_args!("old entries could not be removed: {error}"));
+                return;
+            }
+        }
+    }
 }
 
 /// The orderly end: see the module's description.

@@ -257,6 +257,9 @@ impl<'s> Turn<'s> {
         for (db, key) in self.batch.take_expired() {
             hub.expired(db, &key);
         }
+        for (db, key) in self.batch.take_retained() {
+            hub.retained(db, &key);
+        }
         let lsn = self.batch.end_command();
         hub.dispatch_posted(lsn);
         lsn

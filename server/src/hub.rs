@@ -167,6 +167,12 @@ impl Hub {
         self.waiters.ready(db, key, Ready::Groups);
     }
 
+    /// Entries of a key went by themselves.
+    pub(crate) fn retained(&mut self, db: u8, key: &[u8]) {
+        self.notify(EventClasses::STREAM, "xtrim", db, key);
+        self.watches.touched(&mut self.clients, db, key);
+    }
+
     /// Publishes a message; returns how many clients heard it.
     pub(crate) fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
         self.pubsub.publish(&mut self.clients, channel, message)

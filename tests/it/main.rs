@@ -14,6 +14,8 @@ mod bench;
 mod golden;
 /// How a broker starts and ends, and that a kill changes nothing that it had said.
 mod lifecycle;
+/// What streams let go by themselves, and when.
+mod retention;
 /// What a data directory shows to tools, and what they make of a damaged one.
 mod tools;
 /// What `docs/tour.md` shows is what the broker answers.

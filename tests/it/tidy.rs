@@ -7,7 +7,15 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up; a module uses modules of its own rank or of lower ranks.
 const ENGINE_RANKS: &[&[&str]] = &[
-    &["id", "lsn", "error", "limits", "options", "sync"],
+    &[
+        "id",
+        "lsn",
+        "error",
+        "limits",
+        "options",
+        "retention",
+        "sync",
+    ],
     &["format"],
     &["map"],
     &["storage"],

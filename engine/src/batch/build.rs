@@ -19,6 +19,7 @@ use crate::id::EntryId;
 use crate::limits::{FRAME_PAYLOAD_MAX, IID_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
 use crate::log::Growth;
 use crate::producers::Settings;
+use crate::retention::Retention;
 
 /// All of a stream but its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct StreamParts {
     pub groups: Vec<GroupParts>,
     /// What is remembered of producers; `None` if that is nothing out of the ordinary.
     pub producers: Option<ProducersParts>,
+    /// How much of it is kept, as far as that was set.
+    pub retention: Retention,
 }
 
 /// What a stream remembers of its producers.
@@ -282,6 +285,10 @@ pub(super) fn each_change(
     }
     if let Some(producers) = &parts.producers {
         each_change_of_producers(producers, tell)?;
+    }
+    if parts.retention != Retention::default() {
+        let retention = parts.retention;
+        tell(StreamChange::RetentionSet { retention })?;
     }
     for (group, parts) in (0..).zip(&parts.groups) {
         tell(StreamChange::GroupCreated {

@@ -59,6 +59,7 @@ pub(super) fn parts_of(stream: &Stream) -> StreamParts {
         expiry_ms: stream.expiry_ms(),
         groups: stream.groups().map(group).collect(),
         producers: producers.filter(|producers| *producers != ProducersParts::default()),
+        retention: stream.retention(),
     }
 }
 

@@ -16,6 +16,7 @@ mod keys;
 mod once;
 mod progress;
 mod references;
+mod retention;
 mod streams;
 mod transplant;
 mod trim;
@@ -61,6 +62,7 @@ pub struct Batch<'e> {
     /// Whether the reply depends on its own records.
     has_written: bool,
     expired: Vec<(u8, Vec<u8>)>,
+    retained: Vec<(u8, Vec<u8>)>,
 }
 
 impl<'e> Batch<'e> {
@@ -71,6 +73,7 @@ impl<'e> Batch<'e> {
             seen: Lsn::ZERO,
             has_written: false,
             expired: Vec::new(),
+            retained: Vec::new(),
         }
     }
 }

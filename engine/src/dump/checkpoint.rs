@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::record::of_retention;
 use super::{Dump, Value};
 use crate::checkpoint::{self, Remains};
 use crate::engine::CHECKPOINT;
 use crate::group::{Group, Pending};
 use crate::index::{Node, Run};
 use crate::stream::Stream;
-use crate::{EntryId, Result, snapshot};
+use crate::{EntryId, Result, Retention, snapshot};
 
 impl Dump<'_> {
     pub(super) fn checkpoints(&mut self) -> Result<()> {
@@ -91,6 +92,9 @@ impl Dump<'_> {
             ("expiry_ms", stream.expiry_ms().into()),
         ];
         self.item("stream", 1, values);
+        if stream.retention() != Retention::default() {
+            self.item("retention", 2, of_retention(stream.retention()));
+        }
         for run in stream.index.runs().into_iter().flat_map(|runs| &runs.list) {
             self.run(run);
         }

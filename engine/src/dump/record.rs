@@ -6,7 +6,7 @@ use super::Value;
 use crate::entries::Fields;
 use crate::format::entry;
 use crate::format::record::{Claimed, GivenBack, GroupChange, Record, StreamChange};
-use crate::{EntryId, Lsn};
+use crate::{EntryId, Lsn, Retention};
 
 type Values<'a> = Vec<(&'static str, Value<'a>)>;
 
@@ -33,6 +33,7 @@ pub(super) fn kind(record: &Record<'_>) -> &'static str {
         StreamChange::Remembered { .. } => return "remembered",
         StreamChange::Repeated => return "repeated",
         StreamChange::Forgotten { .. } => return "forgotten",
+        StreamChange::RetentionSet { .. } => return "retention set",
         StreamChange::Group { change, .. } => change,
     };
     match change {
@@ -138,11 +139,22 @@ fn of_stream<'a>(change: &'a StreamChange<'a>) -> Values<'a> {
             values.extend(of_group(change));
             values
         }
+        StreamChange::RetentionSet { retention } => of_retention(*retention),
         StreamChange::ProducersSet { .. }
         | StreamChange::Remembered { .. }
         | StreamChange::Repeated
         | StreamChange::Forgotten { .. } => of_producers(change),
     }
+}
+
+/// How much of a stream is kept.
+pub(super) fn of_retention(retention: Retention) -> Values<'static> {
+    vec![
+        ("age_ms", retention.age_ms.into()),
+        ("length", retention.length.into()),
+        ("acked", retention.acked.map_or(Value::None, Value::Flag)),
+        ("acked_age_ms", retention.acked_age_ms.into()),
+    ]
 }
 
 /// What a stream remembers of its producers.

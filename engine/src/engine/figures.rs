@@ -39,6 +39,7 @@ impl Shared {
             is_poisoned: progress.is_poisoned(),
             remains: remains.0,
             reaped: remains.1,
+            retained: core.state.retained,
             dead_bytes: core.dead_bytes(),
             pins: self.pins(core),
             ..self.sort_stats(core)

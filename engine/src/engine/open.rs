@@ -354,6 +354,8 @@ impl Shared {
         match self.parts.recover() {
             Ok((mut recovered, found)) => {
                 recovered.state.node_entries_max = core.state.node_entries_max;
+                recovered.state.producer_settings = core.state.producer_settings;
+                recovered.state.kept_by_default = core.state.kept_by_default;
                 recovered.reaper = core.reaper.take();
                 *core = recovered;
                 *kept = found.kept;

@@ -174,6 +174,8 @@ pub struct EngineStats {
     pub remains: u64,
     /// Things whose memory was given back in the background since open.
     pub reaped: u64,
+    /// Entries that streams let go by themselves since open.
+    pub retained: u64,
     /// Sorted segments on disk.
     pub sorted_files: u64,
     /// Bytes of sorted segments on disk.

@@ -95,6 +95,7 @@ fn try_picture(engine: &Engine) -> Result<String> {
     for key in &keys {
         let name = String::from_utf8_lossy(key);
         writeln!(picture, "{name} {:?}", batch.stream(0, key)).unwrap();
+        writeln!(picture, "{:?}", batch.retention(0, key)).unwrap();
         let groups = batch.groups(0, key)?;
         writeln!(picture, "{groups:?}").unwrap();
         for group in groups {

@@ -89,6 +89,14 @@ const GIVEN_BACK: u8 = 22;
 pub(super) const LISTED_LEN_MAX: usize = 4 * varint::VARINT_LEN_MAX;
 
 impl GroupChange<'_> {
+    /// Whether entries may be settled by it that were not before.
+    pub(crate) fn may_settle(&self) -> bool {
+        matches!(
+            self,
+            Self::CursorSet { .. } | Self::ConsumerRemoved { .. } | Self::Acked { .. }
+        )
+    }
+
     /// The most bytes that the name or list in it takes.
     pub(super) fn variable_len_max(&self) -> usize {
         match self {

@@ -27,6 +27,7 @@ use super::varint;
 use crate::Lsn;
 use crate::id::EntryId;
 use crate::limits::{IID_LEN_MAX, KEY_LEN_MAX, NAME_LEN_MAX, RECORD_IDS_MAX};
+use crate::retention::Retention;
 
 /// One mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub(crate) enum StreamChange<'a> {
     Repeated,
     /// Messages whose entries are not younger were forgotten.
     Forgotten { until_ms: u64 },
+    /// How much of it is kept was set.
+    RetentionSet { retention: Retention },
 }
 
 const DATABASES_SWAPPED: u8 = 2;
@@ -119,10 +122,11 @@ const PRODUCERS_SET: u8 = 23;
 const REMEMBERED: u8 = 24;
 const REPEATED: u8 = 25;
 const FORGOTTEN: u8 = 26;
+const RETENTION_SET: u8 = 30;
 /// All kinds that there are.
 #[cfg(test)]
 pub(crate) fn kinds() -> Vec<u8> {
-    (entry::KIND..=FORGOTTEN).collect()
+    (entry::KIND..=FORGOTTEN).chain([RETENTION_SET]).collect()
 }
 
 /// The most bytes that a record takes beside its name and lists.
@@ -219,6 +223,7 @@ impl StreamChange<'_> {
             Self::Remembered { .. } => REMEMBERED,
             Self::Repeated => REPEATED,
             Self::Forgotten { .. } => FORGOTTEN,
+            Self::RetentionSet { .. } => RETENTION_SET,
         }
     }
 
@@ -277,6 +282,7 @@ impl StreamChange<'_> {
             }
             Self::ProducersSet { .. } | Self::Remembered { .. } => self.put_producers(out),
             Self::Forgotten { until_ms } => varint::put(out, *until_ms),
+            Self::RetentionSet { retention } => put_retention(out, *retention),
         }
     }
 
@@ -368,6 +374,9 @@ impl<'a> StreamChange<'a> {
             FORGOTTEN => Self::Forgotten {
                 until_ms: varint::take(input)?,
             },
+            RETENTION_SET => Self::RetentionSet {
+                retention: take_retention(input)?,
+            },
             _ => {
                 let group = take_u32(input)?;
                 Self::Group {
@@ -377,6 +386,29 @@ impl<'a> StreamChange<'a> {
             }
         })
     }
+}
+
+fn put_retention(out: &mut Vec<u8>, retention: Retention) {
+    put_option(out, retention.age_ms);
+    put_option(out, retention.length);
+    put_option(out, retention.acked.map(u64::from));
+    put_option(out, retention.acked_age_ms);
+}
+
+fn take_retention(input: &mut &[u8]) -> Option<Retention> {
+    let (age_ms, length) = (take_option(input)?, take_option(input)?);
+    let acked = match take_option(input)? {
+        None => None,
+        Some(flag @ 0..=1) => Some(flag == 1),
+        Some(_) => return None,
+    };
+    let acked_age_ms = take_option(input)?;
+    Some(Retention {
+        age_ms,
+        length,
+        acked,
+        acked_age_ms,
+    })
 }
 
 fn put_deleted(out: &mut Vec<u8>, entries: &[(EntryId, Lsn)]) {
@@ -514,6 +546,14 @@ mod tests {
             },
             StreamChange::Repeated,
             StreamChange::Forgotten { until_ms: id.ms },
+            StreamChange::RetentionSet {
+                retention: Retention {
+                    age_ms: Some(u64::MAX),
+                    length: Some(0),
+                    acked: Some(true),
+                    acked_age_ms: None,
+                },
+            },
         ];
         changes.extend(group.map(|change| StreamChange::Group { group: 3, change }));
         let mut records: Vec<_> = changes

@@ -149,7 +149,8 @@ impl Capture {
             | StreamChange::ProducersSet { .. }
             | StreamChange::Remembered { .. }
             | StreamChange::Repeated
-            | StreamChange::Forgotten { .. } => {}
+            | StreamChange::Forgotten { .. }
+            | StreamChange::RetentionSet { .. } => {}
         }
     }
 

@@ -12,6 +12,7 @@ use crate::index::{Index, Node, Run, RunParts, Runs, Tail};
 use crate::limits::{KEY_LEN_MAX, NAME_LEN_MAX};
 use crate::names::Names;
 use crate::producers::{Producers, Settings};
+use crate::retention::Retention;
 use crate::sorted::{LostRun, SortedSet};
 use crate::stream::Stream;
 
@@ -33,6 +34,7 @@ pub(crate) struct StreamImage {
     pub(super) nodes: Vec<NodeImage>,
     pub(super) groups: Vec<GroupImage>,
     producers: Option<ProducersImage>,
+    retention: Option<RetentionImage>,
 }
 
 #[derive(Encode, Decode)]
@@ -43,6 +45,14 @@ struct ProducersImage {
     repeated: u64,
     /// One producer after the other, the oldest message first.
     sent: Vec<SentImage>,
+}
+
+#[derive(Encode, Decode)]
+struct RetentionImage {
+    age_ms: Option<u64>,
+    length: Option<u64>,
+    acked: Option<bool>,
+    acked_age_ms: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -145,6 +155,7 @@ impl StreamImage {
             nodes: Vec::new(),
             groups: Vec::new(),
             producers: stream.producers().map(ProducersImage::of),
+            retention: RetentionImage::of(stream.retention()),
         }
     }
 
@@ -180,6 +191,9 @@ impl StreamImage {
         let deleted = (id(self.max_deleted), id(self.tombstone));
         let producers = self.producers.map(|image| Box::new(image.restore()));
         stream.restore_extra(deleted, self.expiry_ms, groups, producers);
+        if let Some(retention) = self.retention {
+            stream.restore_retention(retention.restore());
+        }
         Ok(Restoring {
             stream: Box::new(stream),
             runs,
@@ -239,6 +253,33 @@ impl Restoring {
             }
         }
         Ok(stream)
+    }
+}
+
+impl RetentionImage {
+    /// `None` if nothing was set, as for most streams.
+    fn of(retention: Retention) -> Option<Self> {
+        let Retention {
+            age_ms,
+            length,
+            acked,
+            acked_age_ms,
+        } = retention;
+        (retention != Retention::default()).then_some(Self {
+            age_ms,
+            length,
+            acked,
+            acked_age_ms,
+        })
+    }
+
+    fn restore(self) -> Retention {
+        Retention {
+            age_ms: self.age_ms,
+            length: self.length,
+            acked: self.acked,
+            acked_age_ms: self.acked_age_ms,
+        }
     }
 }
 

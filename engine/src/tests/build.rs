@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::id::EntryId;
 use crate::index::NodeSize;
 use crate::limits::NAME_LEN_MAX;
-use crate::{ProducerParts, ProducerSettings, ProducersParts, SentParts};
+use crate::{ProducerParts, ProducerSettings, ProducersParts, Retention, SentParts};
 
 /// All of a stream, in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,6 +152,11 @@ fn sample() -> Whole {
             expiry_ms: Some(77),
             groups: vec![group(b"g"), group(b"h")],
             producers: Some(producers),
+            retention: Retention {
+                length: Some(100),
+                acked: Some(true),
+                ..Retention::default()
+            },
         },
         entries: vec![entry(1), entry(2), entry(7), entry(8)],
         nodes: vec![size(1, 4), size(3, 3)],

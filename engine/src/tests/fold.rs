@@ -166,6 +166,11 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             drop(batch.set_producers(0, KEYS[key], settings));
         }
         Op::Forget => drop(batch.forget_due(8)),
+        Op::SetRetention { key, retention } => {
+            drop(batch.set_retention(0, KEYS[key], retention));
+        }
+        Op::SetKept { kept } => batch.set_retention_defaults(kept),
+        Op::Retain => while batch.retain_due(2).unwrap() {},
         Op::Remove { key } => drop(batch.remove(0, KEYS[key])),
         Op::Rename { from, to } => drop(batch.rename(0, KEYS[from], 0, KEYS[to])),
         Op::Copy { from, to } => drop(batch.copy(0, KEYS[from], 0, KEYS[to])),

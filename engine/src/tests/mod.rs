@@ -4,6 +4,8 @@ mod build;
 mod fold;
 mod model;
 mod ops;
+mod retained;
+mod retention;
 mod sent;
 mod sorting;
 

@@ -11,8 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ops::{self, CONSUMERS, GROUPS, KEYS, Op};
+use super::retained::Keeping;
 use super::sent::Sent;
 use super::{Seen, options, read, sort_all};
+use crate::Retention;
 use crate::batch::{
     Added, AutoClaim, Claim, Counters, Cursor, DELIVERY_COUNT_MAX, Delete, Deletion, Deliver,
     Fault, GiveBack, History, NewId, Overdue, PendingFilter, Range, RefPolicy, StreamInfo, Trim,
@@ -26,28 +28,29 @@ use crate::storage::simulated::{SimulatedClock, SimulatedStorage};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug, Default)]
-struct Stream {
-    entries: BTreeMap<EntryId, Vec<Vec<u8>>>,
+pub(super) struct Stream {
+    pub(super) entries: BTreeMap<EntryId, Vec<Vec<u8>>>,
     last_id: EntryId,
     added: u64,
     max_deleted: EntryId,
     expiry: Option<u64>,
-    groups: BTreeMap<&'static [u8], Group>,
+    pub(super) groups: BTreeMap<&'static [u8], Group>,
     sent: Sent,
+    pub(super) retention: Retention,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Group {
-    cursor: EntryId,
+pub(super) struct Group {
+    pub(super) cursor: EntryId,
     consumers: BTreeMap<&'static [u8], (u64, Option<u64>)>,
-    pending: BTreeMap<EntryId, Held>,
+    pub(super) pending: BTreeMap<EntryId, Held>,
     /// Grows whenever an entry is handed out or given back.
     tick: u64,
 }
 
 /// A pending entry; given back if there is no consumer.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+pub(super) struct Held {
     consumer: Option<&'static [u8]>,
     time: u64,
     count: u64,
@@ -71,6 +74,7 @@ struct Pair {
     history: Vec<(Lsn, Databases)>,
     now: u64,
     value: u64,
+    keeping: Keeping,
 }
 
 impl Pair {
@@ -82,6 +86,7 @@ impl Pair {
             history: Vec::new(),
             now: 1000,
             value: 0,
+            keeping: Keeping::default(),
         };
         pair.open();
         pair
@@ -92,6 +97,8 @@ impl Pair {
         let clock = Arc::new(SimulatedClock::new(self.now));
         let engine = Engine::open_on(storage, clock, Path::new("/data"), options());
         self.engine = Some(engine.unwrap());
+        let defaults = self.keeping.defaults;
+        self.batch().set_retention_defaults(defaults);
         self.history.clear();
         self.remember();
     }
@@ -120,9 +127,12 @@ impl Pair {
             .rev()
             .find(is_there)
             .expect("a state of the model");
+        // What seals a segment lies behind the last operation, and is none.
+        let is_settled = |of: &Lsn| *of <= at_least;
+        let settled = history.iter().map(|(of, _)| *of).rfind(is_settled);
         assert!(
-            *of >= at_least,
-            "{of} was settled before {at_least}, and {end} is found"
+            Some(*of) >= settled,
+            "{of} is found, {settled:?} was settled, before {at_least}"
         );
         self.databases.clone_from(found);
         self.history.clear();
@@ -393,6 +403,16 @@ impl Pair {
                     stream.sent.forget(now);
                 }
             }
+            Op::SetRetention { key, retention } => {
+                let set = self.batch().set_retention(0, KEYS[key], retention);
+                let expected = self.stream(key).map(|stream| stream.retention = retention);
+                assert_eq!(set.ok(), expected);
+            }
+            Op::SetKept { kept } => {
+                self.batch().set_retention_defaults(kept);
+                self.keeping.defaults = kept;
+            }
+            Op::Retain => self.retain(),
             Op::Remove { key } => {
                 let removed = self.batch().remove(0, KEYS[key]).unwrap();
                 let expected = self.stream(key).is_some();
@@ -477,6 +497,7 @@ impl Pair {
         stream.entries.insert(id, fields);
         stream.last_id = id;
         stream.added += 1;
+        self.retain_length(key);
     }
 
     fn add_once(&mut self, key: usize, message: (u8, u8)) {
@@ -502,6 +523,62 @@ impl Pair {
         stream.last_id = id;
         stream.added += 1;
         stream.sent.remember(message, id);
+        self.retain_length(key);
+    }
+
+    /// An entry was added: others may have gone.
+    fn retain_length(&mut self, key: usize) {
+        let (keeping, now) = (self.keeping, self.now);
+        if let Some(stream) = self
+            .stream(key)
+            .filter(|stream| keeping.is_too_long(stream))
+        {
+            for id in keeping.surplus(stream, now) {
+                stream.entries.remove(&id);
+            }
+        }
+    }
+
+    /// Looks at all streams that are due; what is gone then had to go.
+    fn retain(&mut self) {
+        while self.batch().retain_due(2).unwrap() {}
+        let now = self.now;
+        for db in &mut self.databases {
+            // Whose time is over is found expired by the look below.
+            db.retain(|_, stream| stream.expiry.is_none_or(|expiry| expiry > now));
+        }
+        for db in 0..2u8 {
+            for name in KEYS {
+                let there = self.ids(db, name);
+                let Some(stream) = self.databases[usize::from(db)].get_mut(name) else {
+                    continue;
+                };
+                let may_go = self.keeping.surplus(stream, self.now);
+                let is_gone = |id: &EntryId| !there.contains(id);
+                let gone: Vec<_> = stream.entries.keys().copied().filter(is_gone).collect();
+                assert!(
+                    gone.iter().all(|id| may_go.contains(id)),
+                    "{gone:?} {may_go:?}"
+                );
+                for id in gone {
+                    stream.entries.remove(&id);
+                }
+                self.keeping.check(stream, self.now);
+            }
+        }
+        self.keeping.looked = self.now;
+    }
+
+    fn ids(&self, db: u8, name: &[u8]) -> Vec<EntryId> {
+        let whole = Range {
+            start: EntryId::MIN,
+            end: EntryId::MAX,
+            reverse: false,
+            count: None,
+        };
+        let entries = self.batch().range(db, name, whole).unwrap();
+        let entries = entries.map(|entries| read(self.engine(), &entries));
+        entries.into_iter().flatten().map(|(id, _)| id).collect()
     }
 
     fn set_counters(&mut self, key: usize, ahead: u64, max_deleted: Option<EntryId>) {
@@ -760,6 +837,7 @@ impl Pair {
             };
             assert_eq!(found, expected.info());
             assert_eq!(batch.producers(0, name), Some(expected.sent.info()));
+            assert_eq!(batch.retention(0, name), Some(expected.retention));
             let full = batch.stream_full(0, name, None).unwrap();
             assert_eq!(full.groups.len(), expected.groups.len());
             for (found, (group_name, group)) in full.groups.iter().zip(&expected.groups) {

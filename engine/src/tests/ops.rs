@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::ProducerSettings;
 use crate::batch::{Fault, Member, Message, RefPolicy, Trim, TrimStrategy};
 use crate::id::EntryId;
+use crate::{Kept, ProducerSettings, Retention};
 
 pub(super) const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
 pub(super) const GROUPS: [&[u8]; 2] = [b"g", b"h"];
@@ -118,6 +118,14 @@ pub(super) enum Op {
         settings: ProducerSettings,
     },
     Forget,
+    SetRetention {
+        key: usize,
+        retention: Retention,
+    },
+    SetKept {
+        kept: Kept,
+    },
+    Retain,
     Remove {
         key: usize,
     },
@@ -230,6 +238,32 @@ fn settings() -> impl Strategy<Value = ProducerSettings> {
     (1u32..3, 1u32..5).prop_map(|(seconds, count_max)| ProducerSettings { seconds, count_max })
 }
 
+/// Around the ages that entries of the model have, or any age.
+fn age_ms() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => 940u64..1100, 1 => 1u64..200, 2 => Just(0)]
+}
+
+fn kept() -> impl Strategy<Value = Kept> {
+    let length = prop_oneof![2 => 1u64..40, 1 => Just(0)];
+    (age_ms(), length, any::<bool>(), age_ms()).prop_map(|(age_ms, length, acked, acked_age_ms)| {
+        Kept {
+            age_ms,
+            length,
+            acked,
+            acked_age_ms,
+        }
+    })
+}
+
+fn retention() -> impl Strategy<Value = Retention> {
+    (kept(), any::<[bool; 4]>()).prop_map(|(kept, is_set)| Retention {
+        age_ms: is_set[0].then_some(kept.age_ms),
+        length: is_set[1].then_some(kept.length),
+        acked: is_set[2].then_some(kept.acked),
+        acked_age_ms: is_set[3].then_some(kept.acked_age_ms),
+    })
+}
+
 /// An operation on entries.
 fn entry_op() -> BoxedStrategy<Op> {
     prop_oneof![
@@ -240,6 +274,8 @@ fn entry_op() -> BoxedStrategy<Op> {
         1 => (key(), (0u8..2, 0u8..9)).prop_map(|(key, message)| Op::AddOnce { key, message }),
         1 => (key(), settings()).prop_map(|(key, settings)| Op::SetProducers { key, settings }),
         1 => Just(Op::Forget),
+        1 => (key(), retention()).prop_map(|(key, retention)| Op::SetRetention { key, retention }),
+        2 => Just(Op::Retain),
         2 => (key(), trim()).prop_map(|(key, trim)| Op::Trim { key, trim }),
         2 => (key(), ids()).prop_map(|(key, ids)| Op::Delete { key, ids }),
         2 => (key(), ids(), policy())
@@ -304,6 +340,7 @@ fn other_op() -> BoxedStrategy<Op> {
         2 => (key(), key()).prop_map(|(from, to)| Op::Copy { from, to }),
         1 => (key(), 0u64..20).prop_map(|(key, after)| Op::Expire { key, after }),
         1 => Just(Op::SwapDatabases),
+        1 => prop_oneof![kept(), Just(Kept::default())].prop_map(|kept| Op::SetKept { kept }),
         1 => Just(Op::Flush),
         6 => (1u64..9).prop_map(|ms| Op::Wait { ms }),
         1 => (900u64..1200).prop_map(|ms| Op::Wait { ms }),

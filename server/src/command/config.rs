@@ -168,6 +168,7 @@ fn apply(ctx: &mut Ctx<'_, '_>, changed: Config) {
         ctx.batch.set_node_entries_max(changed.node_entries_max());
     }
     ctx.batch.set_producer_defaults(changed.producer_settings());
+    ctx.batch.set_retention_defaults(changed.kept());
     log::set_level(changed.loglevel);
     ctx.hub.stats.limit_slow_log(changed.slowlog_max_len);
     ctx.hub.config = changed;

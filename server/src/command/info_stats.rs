@@ -172,6 +172,7 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("merge_bytes_waiting", stats.merge_waiting);
     let failure = stats.sort_failure.unwrap_or_default();
     lines.field("sort_failure", failure.replace(['\r', '\n'], " "));
+    lines.field("retained_entries", stats.retained);
     lines.field("dead_bytes", stats.dead_bytes);
     for pin in Pin::ALL {
         let name = format_args!("pinned_bytes_{}", pin.name());

@@ -40,6 +40,7 @@ mod pubsub;
 mod read_budget;
 mod read_request;
 mod reads;
+mod retention;
 mod server;
 mod slowlog;
 mod streams;

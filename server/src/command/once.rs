@@ -1,12 +1,12 @@
 //! Messages that producers may send more than once: XCFGSET, XIDMPRECORD, and what XADD takes for
-//! the name of a message that has none.
+//! the name of a message that has none. XCFGSET sets how much of a stream is kept as well.
 
 use alluvium_engine::limits::{IID_SECONDS_MAX, IIDS_MAX};
 use alluvium_engine::{Message, ProducerSettings, Remembering};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::arg;
 use super::{Ctx, Flow, Group, KeySpec, Spec, flag};
+use super::{arg, retention};
 use crate::refusal::Refusal;
 
 pub(crate) static SPECS: &[Spec] = &[
@@ -17,8 +17,12 @@ pub(crate) static SPECS: &[Spec] = &[
         keys: KeySpec::FIRST,
         group: Group::Stream,
         since: "8.6.0",
-        summary: "Sets for how long and how many messages of each producer a stream remembers.",
-        syntax: "key [IDMP-DURATION seconds] [IDMP-MAXSIZE count]",
+        summary: "Sets for how long and how many messages of each producer a stream remembers, and how \
+                  much of it is kept.",
+        syntax: "key [IDMP-DURATION seconds] [IDMP-MAXSIZE count] \
+                 [RETENTION-AGE <milliseconds | DEFAULT>] [RETENTION-LENGTH <entries | DEFAULT>] \
+                 [RETENTION-ACKED <YES | NO | DEFAULT>] \
+                 [RETENTION-ACKED-MAX-AGE <milliseconds | DEFAULT>]",
         handler: xcfgset,
         ..Spec::BASE
     },
@@ -61,13 +65,23 @@ pub(super) fn content_id(fields: &[&[u8]]) -> [u8; 16] {
 fn xcfgset(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let (db, key) = (ctx.db(), args[1]);
     let present = ctx.batch.producers(db, key).ok_or(Refusal::NO_SUCH_KEY)?;
-    let settings = parse(&args[2..], present.settings)?;
+    let retention = ctx.batch.retention(db, key).unwrap_or_default();
+    let mut retention = retention::Options::new(retention);
+    let settings = parse(&args[2..], present.settings, &mut retention)?;
     ctx.batch.set_producers(db, key, settings)?;
+    if !retention.is_empty() {
+        ctx.batch.set_retention(db, key, retention.retention)?;
+        ctx.touched(db, key);
+    }
     ctx.reply.ok();
     Ok(Flow::Done)
 }
 
-fn parse(mut options: &[&[u8]], present: ProducerSettings) -> Result<ProducerSettings, Refusal> {
+fn parse(
+    mut options: &[&[u8]],
+    present: ProducerSettings,
+    retention: &mut retention::Options,
+) -> Result<ProducerSettings, Refusal> {
     if options.is_empty() {
         return Err(Refusal::new("ERR At least one parameter must be specified"));
     }
@@ -83,7 +97,7 @@ fn parse(mut options: &[&[u8]], present: ProducerSettings) -> Result<ProducerSet
         } else if arg::is(name, "IDMP-MAXSIZE") {
             let refusal = "ERR IDMP-MAXSIZE must be between 1 and 10000 entries";
             set_once(&mut count_max, (name, value), IIDS_MAX, refusal)?;
-        } else {
+        } else if !retention.take(name, value)? {
             return Err(Refusal::SYNTAX);
         }
     }

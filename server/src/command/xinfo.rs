@@ -7,7 +7,7 @@ use alluvium_engine::{
 
 use super::groups::no_group;
 use super::help::help;
-use super::{Ctx, Flow, Group, KeySpec, Spec, arg, flag};
+use super::{Ctx, Flow, Group, KeySpec, Spec, arg, flag, retention};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 
@@ -108,9 +108,10 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let count = usize::try_from(count).ok().filter(|count| *count > 0);
     let full = ctx.batch.stream_full(ctx.db(), key, count)?;
     let producers = ctx.batch.producers(ctx.db(), key).unwrap_or_default();
+    let kept = ctx.batch.retention(ctx.db(), key).unwrap_or_default();
     let lag_compat = ctx.hub.config.stream_lag_compat;
     let reply = &mut *ctx.reply;
-    reply.map(15);
+    reply.map(15 + retention::shown(kept));
     counters(reply, &full.info, &producers);
     reply.bulk(b"entries");
     reply.entries(full.entries);
@@ -119,6 +120,7 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     for group in &full.groups {
         group_full(reply, group, lag_compat);
     }
+    retention::show(reply, kept);
     Ok(Flow::Done)
 }
 
@@ -162,8 +164,9 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
     let first = ctx.batch.range(db, key, first)?.unwrap_or_default();
     let last = ctx.batch.last_entry(db, key)?.unwrap_or_default();
     let producers = ctx.batch.producers(db, key).unwrap_or_default();
+    let kept = ctx.batch.retention(db, key).unwrap_or_default();
     let reply = &mut *ctx.reply;
-    reply.map(16);
+    reply.map(16 + retention::shown(kept));
     counters(reply, stream, &producers);
     reply.bulk(b"groups");
     reply.count(stream.groups);
@@ -171,6 +174,7 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
     reply.entry(first);
     reply.bulk(b"last-entry");
     reply.entry(last);
+    retention::show(reply, kept);
     Ok(Flow::Done)
 }
 

@@ -12,7 +12,7 @@ mod value;
 
 use std::path::PathBuf;
 
-use alluvium_engine::{ProducerSettings, Recovery, SyncPolicy, limits};
+use alluvium_engine::{Kept, ProducerSettings, Recovery, SyncPolicy, limits};
 
 pub(crate) use table::TABLE;
 pub(crate) use value::{Complaint, Form, Value};
@@ -55,6 +55,10 @@ pub struct OutputLimit {
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a parameter of its own"
+)]
 pub struct Config {
     /// The file that was given at start, absolute: what `CONFIG REWRITE` writes.
     pub file: Option<PathBuf>,
@@ -102,6 +106,14 @@ pub struct Config {
     pub stream_idmp_duration: u32,
     /// How many messages of each producer a new stream remembers.
     pub stream_idmp_maxsize: u32,
+    /// How old an entry may grow, in milliseconds; 0: no bound.
+    pub stream_retention_age: u64,
+    /// How many entries of a stream are kept; 0: no bound.
+    pub stream_retention_length: u64,
+    /// Whether what all groups have acknowledged may go.
+    pub stream_retention_acked: bool,
+    /// How old an entry may grow then that a group has not acknowledged; 0: no bound.
+    pub stream_retention_acked_max_age: u64,
     /// Whether a group's lag is what Redis estimates, instead of exact.
     pub stream_lag_compat: bool,
     /// The newest version of Redis's RDB format that DUMP writes.
@@ -175,6 +187,10 @@ impl Default for Config {
             stream_node_max_entries: 100,
             stream_idmp_duration: limits::IID_SECONDS_DEFAULT,
             stream_idmp_maxsize: limits::IIDS_MAX_DEFAULT,
+            stream_retention_age: 0,
+            stream_retention_length: 0,
+            stream_retention_acked: false,
+            stream_retention_acked_max_age: 7 * 24 * 60 * 60 * 1000,
             stream_lag_compat: false,
             dump_rdb_version: crate::rdb::WRITTEN_VERSIONS.1,
             loglevel: LogLevel::Notice,
@@ -211,6 +227,17 @@ impl Config {
         match self.stream_node_max_entries {
             0 => limits::NODE_ENTRIES_MAX,
             entries => entries.min(limits::NODE_ENTRIES_MAX),
+        }
+    }
+
+    /// How much is kept of streams for which nothing else was set.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        Kept {
+            age_ms: self.stream_retention_age,
+            length: self.stream_retention_length,
+            acked: self.stream_retention_acked,
+            acked_age_ms: self.stream_retention_acked_max_age,
         }
     }
 

@@ -351,6 +351,32 @@ pub(crate) const TABLE: &[Parameter] = &[
         "Entries in a logical node of a stream: approximate trimming removes whole nodes; 0: no \
          limit.",
     ),
+    parameter(
+        "stream-retention-acked",
+        flag!(stream_retention_acked),
+        AnyTime,
+        "Whether entries go that all groups of a stream have acknowledged. This and the next settings \
+         hold for streams for which XCFGSET has set nothing else; see docs/retention.md.",
+    ),
+    parameter(
+        "stream-retention-acked-max-age",
+        count!(Number, stream_retention_acked_max_age, 0, i64::MAX),
+        AnyTime,
+        "Milliseconds after which entries go that some group has not acknowledged, in streams of which \
+         acknowledged ones go; 0: never.",
+    ),
+    parameter(
+        "stream-retention-age",
+        count!(Number, stream_retention_age, 0, i64::MAX),
+        AnyTime,
+        "Milliseconds after which entries go, counted from the time in their IDs; 0: never.",
+    ),
+    parameter(
+        "stream-retention-length",
+        count!(Number, stream_retention_length, 0, i64::MAX),
+        AnyTime,
+        "How many entries of a stream are kept; 0: all.",
+    ),
     kept("supervised", Form::Text, "no"),
     parameter(
         "tcp-backlog",

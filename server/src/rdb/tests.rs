@@ -596,6 +596,7 @@ fn whole() -> impl Strategy<Value = Whole> {
                     expiry_ms: None,
                     groups,
                     producers,
+                    retention: alluvium_engine::Retention::default(),
                 },
                 entries,
                 nodes,

@@ -9,6 +9,7 @@
 
 use super::damage::is_thorough;
 use super::*;
+use crate::Retention;
 
 /// Operations of a workload, those that make something to work on included.
 const OPS: usize = 20;
@@ -32,13 +33,15 @@ enum Kind {
     Rename,
     Remove,
     Expire,
+    SetRetention,
+    Retain,
     Flush,
     Sort,
     Checkpoint,
     Reopen,
 }
 
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 20] = [
     Kind::Add,
     Kind::AddLarge,
     Kind::Transaction,
@@ -53,6 +56,8 @@ const KINDS: [Kind; 18] = [
     Kind::Rename,
     Kind::Remove,
     Kind::Expire,
+    Kind::SetRetention,
+    Kind::Retain,
     Kind::Flush,
     Kind::Sort,
     Kind::Checkpoint,
@@ -212,6 +217,15 @@ fn command(batch: &mut Batch<'_>, kind: Kind, number: u64) -> Result<()> {
         Kind::Rename => batch.rename(0, b"copy", 0, KEY),
         Kind::Remove => batch.remove(0, KEY).map(drop),
         Kind::Expire => batch.set_expiry(0, KEY, Some(5_000 + number + 3)).map(drop),
+        Kind::SetRetention => {
+            let retention = Retention {
+                length: Some(1 + number % 3),
+                acked: Some(number.is_multiple_of(2)),
+                ..Retention::default()
+            };
+            batch.set_retention(0, KEY, retention)
+        }
+        Kind::Retain => batch.retain_due(8).map(drop),
         Kind::Flush => batch.flush(Some(0)),
         Kind::Sort | Kind::Checkpoint | Kind::Reopen => unreachable!("not a command"),
     };

@@ -1,0 +1,218 @@
+//! What goes by itself, and what does not.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::options;
+use crate::batch::{Batch, Cursor, Deliver, Member, NewId};
+use crate::engine::Engine;
+use crate::id::EntryId;
+use crate::storage::simulated::{SimulatedClock, SimulatedStorage};
+use crate::{Kept, Retention};
+
+const KEY: &[u8] = b"k";
+
+fn open(storage: &SimulatedStorage) -> Engine {
+    let clock = Arc::new(SimulatedClock::new(0));
+    Engine::open_on(Arc::new(storage.clone()), clock, Path::new("/d"), options()).unwrap()
+}
+
+/// Adds entries with the given milliseconds.
+fn add(batch: &mut Batch<'_>, key: &[u8], ms: impl IntoIterator<Item = u64>) {
+    for ms in ms {
+        let id = NewId::Given(EntryId::new(ms, 0));
+        batch.add(0, key, id, &[b"f", b"v"]).unwrap();
+    }
+}
+
+/// Length and first milliseconds of a stream, after all that was due at a time was done.
+fn at(batch: &mut Batch<'_>, key: &[u8], now_ms: u64) -> (u64, u64) {
+    batch.set_now(now_ms);
+    while batch.retain_due(1).unwrap() {}
+    let stream = batch.stream(0, key).unwrap();
+    (stream.length, stream.first_id.ms)
+}
+
+fn age(age_ms: u64) -> Retention {
+    Retention {
+        age_ms: Some(age_ms),
+        ..Retention::default()
+    }
+}
+
+fn length(length: u64) -> Retention {
+    Retention {
+        length: Some(length),
+        ..Retention::default()
+    }
+}
+
+fn acked(acked_age_ms: u64) -> Retention {
+    Retention {
+        acked: Some(true),
+        acked_age_ms: Some(acked_age_ms),
+        ..Retention::default()
+    }
+}
+
+fn group(batch: &mut Batch<'_>, group: &[u8]) {
+    let cursor = Cursor {
+        id: EntryId::MIN,
+        entries_read: Some(0),
+    };
+    batch.create_group(0, KEY, group, cursor).unwrap();
+}
+
+fn deliver(batch: &mut Batch<'_>, group: &[u8], count: usize) {
+    let deliver = Deliver {
+        count: Some(count),
+        ..Deliver::default()
+    };
+    let consumer = b"c";
+    let member = Member { group, consumer };
+    batch.deliver(0, KEY, member, deliver).unwrap();
+}
+
+fn ack(batch: &mut Batch<'_>, group: &[u8], ms: impl IntoIterator<Item = u64>) {
+    let ids: Vec<_> = ms.into_iter().map(|ms| EntryId::new(ms, 0)).collect();
+    batch.ack(0, KEY, group, &ids).unwrap();
+}
+
+#[test]
+fn an_entry_goes_when_it_is_older_than_the_age_and_not_before() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    add(&mut batch, KEY, [1000, 1001, 5000]);
+    batch.set_retention(0, KEY, age(1000)).unwrap();
+    assert_eq!(at(&mut batch, KEY, 2000), (3, 1000));
+    assert_eq!(at(&mut batch, KEY, 2100), (1, 5000));
+    // Who gets entries again is looked at again.
+    assert_eq!(at(&mut batch, KEY, 9000), (0, 0));
+    add(&mut batch, KEY, [9000]);
+    assert_eq!(at(&mut batch, KEY, 10_000), (1, 9000));
+    assert_eq!(at(&mut batch, KEY, 10_200), (0, 0));
+}
+
+#[test]
+fn a_length_is_kept_to_by_additions_and_when_it_is_set() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    add(&mut batch, KEY, 1..=100);
+    batch.set_retention(0, KEY, length(64)).unwrap();
+    assert_eq!(at(&mut batch, KEY, 0), (64, 37));
+    // A sixteenth of 64 is a node of 4: so much more there may be.
+    add(&mut batch, KEY, 101..=104);
+    assert_eq!(batch.stream(0, KEY).unwrap().length, 68);
+    add(&mut batch, KEY, [105]);
+    assert_eq!(batch.stream(0, KEY).unwrap().length, 64);
+    assert_eq!(
+        batch.take_retained(),
+        [(0, KEY.to_vec()), (0, KEY.to_vec())]
+    );
+    batch.set_retention(0, KEY, length(3)).unwrap();
+    add(&mut batch, KEY, [106]);
+    assert_eq!(batch.stream(0, KEY).unwrap().length, 3);
+}
+
+#[test]
+fn what_all_groups_have_acknowledged_goes_and_nothing_else() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    add(&mut batch, KEY, 1..=9);
+    batch.set_retention(0, KEY, acked(0)).unwrap();
+    assert_eq!(at(&mut batch, KEY, 99_999), (9, 1), "there is no group");
+    group(&mut batch, b"g");
+    group(&mut batch, b"h");
+    deliver(&mut batch, b"g", 6);
+    deliver(&mut batch, b"h", 4);
+    ack(&mut batch, b"g", [1, 2, 3, 5]);
+    ack(&mut batch, b"h", [1, 2, 3, 4]);
+    assert_eq!(at(&mut batch, KEY, 99_999), (6, 4), "g holds 4");
+    ack(&mut batch, b"g", [4]);
+    assert_eq!(at(&mut batch, KEY, 99_999), (5, 5), "h did not get 5");
+    batch.remove_group(0, KEY, b"h").unwrap();
+    assert_eq!(at(&mut batch, KEY, 99_999), (4, 6), "g holds 6");
+    batch.remove_group(0, KEY, b"g").unwrap();
+    assert_eq!(at(&mut batch, KEY, 99_999), (4, 6), "there is no group");
+}
+
+#[test]
+fn a_group_that_is_dead_holds_nothing_that_is_older_than_the_bound() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    add(&mut batch, KEY, (1..=9).map(|n| n * 1000));
+    group(&mut batch, b"dead");
+    deliver(&mut batch, b"dead", 1);
+    batch.set_retention(0, KEY, acked(5000)).unwrap();
+    assert_eq!(at(&mut batch, KEY, 6000), (9, 1000));
+    assert_eq!(at(&mut batch, KEY, 6100), (8, 2000));
+    assert_eq!(at(&mut batch, KEY, 12_900), (2, 8000));
+}
+
+#[test]
+fn what_is_set_goes_before_the_defaults_and_zero_is_no_bound() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    for key in [&b"a"[..], b"b", b"c"] {
+        add(&mut batch, key, 1..=9);
+    }
+    batch.set_retention(0, b"b", length(7)).unwrap();
+    batch.set_retention(0, b"c", length(0)).unwrap();
+    batch.set_retention_defaults(Kept {
+        length: 2,
+        ..Kept::default()
+    });
+    let lengths = [&b"a"[..], b"b", b"c"].map(|key| at(&mut batch, key, 0).0);
+    assert_eq!(lengths, [2, 7, 9]);
+    batch.set_retention(0, b"c", Retention::default()).unwrap();
+    assert_eq!(at(&mut batch, b"c", 0).0, 2);
+    batch.set_retention_defaults(Kept::default());
+    add(&mut batch, b"a", 10..=19);
+    assert_eq!(at(&mut batch, b"a", 0).0, 12);
+}
+
+#[test]
+fn settings_stay_with_the_stream() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage);
+    let mut batch = engine.lock();
+    add(&mut batch, KEY, 1..=9);
+    batch.set_retention(0, KEY, age(50)).unwrap();
+    batch.copy(0, KEY, 0, b"copy").unwrap();
+    batch.rename(0, KEY, 0, b"renamed").unwrap();
+    let export = batch.export(0, b"copy").unwrap().unwrap();
+    assert_eq!(export.parts.retention, age(50));
+    drop(batch);
+    engine.sync().unwrap();
+    let storage = storage.kill();
+    // From the log, then from the checkpoint that the first end takes.
+    for _ in 0..2 {
+        let engine = open(&storage);
+        let mut batch = engine.lock();
+        for key in [&b"copy"[..], b"renamed"] {
+            assert_eq!(batch.retention(0, key), Some(age(50)));
+            assert_eq!(at(&mut batch, key, 55), (5, 5));
+        }
+        drop(batch);
+        engine.close().unwrap();
+    }
+}
+
+#[test]
+fn a_stream_that_is_gone_stands_in_no_line() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    for round in 0..3 {
+        add(&mut batch, KEY, [1000]);
+        batch.set_retention(0, KEY, age(10_000)).unwrap();
+        assert_eq!(at(&mut batch, KEY, 1000), (1, 1000));
+        match round {
+            0 => drop(batch.remove(0, KEY).unwrap()),
+            1 => batch.flush(Some(0)).unwrap(),
+            _ => batch.set_retention(0, KEY, Retention::default()).unwrap(),
+        }
+        while batch.retain_due(9).unwrap() {}
+        let lines = &batch.core().state.keyspace.lines;
+        assert!(!lines.has_due(u64::MAX), "{lines:?}");
+    }
+}
