@@ -49,7 +49,7 @@ pub struct Options {
     /// Who commits, prepares segments and takes checkpoints. Default: [`Threads::Background`].
     pub threads: Threads,
     /// A checkpoint is taken when the log behind the last one is longer than this many bytes and
-    /// longer than that checkpoint; 0 means only on request and at close. Default: 64 MiB.
+    /// longer than that checkpoint; 0 means only on request and at close. Default: 32 MiB.
     pub checkpoint_interval: u64,
     /// Most memory for decompressed blocks of sorted segments, in bytes. Default: 32 MiB.
     pub block_cache: u64,
@@ -65,7 +65,7 @@ impl Default for Options {
             node_entries_max: 100,
             recovery: Recovery::default(),
             threads: Threads::default(),
-            checkpoint_interval: 64 << 20,
+            checkpoint_interval: 32 << 20,
             block_cache: 32 << 20,
             checkpoint_on_close: true,
         }

@@ -181,7 +181,7 @@ impl Default for Config {
             backup_dir: PathBuf::new(),
             appendfsync: SyncPolicy::Always,
             segment_size: limits::SEGMENT_SIZE_DEFAULT,
-            checkpoint_interval: 64 << 20,
+            checkpoint_interval: 32 << 20,
             block_cache: 32 << 20,
             recovery: Recovery::Strict,
             stream_node_max_entries: 100,
