@@ -43,10 +43,15 @@ impl Refusal {
         Self(Cow::Owned(text))
     }
 
-    /// Joins parts, some of which are the client's bytes: Redis shows them up to the first NUL.
+    /// Joins parts, some of which are the client's bytes: Redis shows them up to the first NUL, and
+    /// leaves out line ends behind everything.
     pub(crate) fn quoting(parts: &[&[u8]]) -> Self {
         let parts: Vec<&[u8]> = parts.iter().map(|part| before_nul(part)).collect();
-        Self::bytes(parts.concat())
+        let mut text = parts.concat();
+        let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let kept = text.iter().rposition(|byte| !is_line_end(byte));
+        text.truncate(kept.map_or(0, |last| last + 1));
+        Self::bytes(text)
     }
 
     /// No command has that name.

@@ -72,6 +72,8 @@ for part in "${wanted[@]}"; do
             check "the comparison notices wrong replies" "$python" "$here/oracle/oracle.py" --self-test
             check "random commands against Valkey and Redis" "$python" "$here/oracle/oracle.py" \
                 --sequences "${ORACLE_SEQUENCES:-4000}" --seed "${ORACLE_SEED:-1}"
+            check "random commands of Redis 8.2 against it" "$python" "$here/oracle/oracle.py" --left redis8 \
+                --right alluvium --sequences "${ORACLE_SEQUENCES:-4000}" --seed "${ORACLE_SEED:-1}"
             ;;
         scenarios)
             check "fixed scenarios against Valkey" "$python" "$here/oracle/scenarios.py"

@@ -5,7 +5,7 @@ differ are they parsed, masked (`masks.py`) and compared command by command.
 """
 
 from generate import settle
-from known import chosen, known, last_existing, newer, parts
+from known import RELATIONS
 from masks import masked, same
 from resp import encode, parse_all, to_bytes
 
@@ -93,14 +93,14 @@ def compare(sides, protocol, node_entries, commands):
         expected = expected or parse_all(outputs[0])[skip:]
         found = parse_all(output)[skip:]
         # The twisted or older peer is compared as the odd one out.
-        is_old = side.peer.kind == "redis" or sides[0].peer.kind == "redis"
-        divergence = first_difference(side.peer.kind, commands, expected, found, is_old)
+        kind = "redis" if side.peer.kind == "redis" else sides[0].peer.kind
+        divergence = first_difference(side.peer.kind, commands, expected, found, RELATIONS[kind])
         if divergence:
             return divergence
     return None
 
 
-def first_difference(kind, commands, expected, found, is_old):
+def first_difference(kind, commands, expected, found, relation):
     queue = []
     for i, command in enumerate(commands):
         if i >= len(found) or i >= len(expected):
@@ -116,24 +116,22 @@ def first_difference(kind, commands, expected, found, is_old):
             if name == "EXEC" and left[0] == "*" and right[0] == "*" and left[1] and right[1]:
                 if len(left[1]) == len(right[1]) == len(inner):
                     rows = list(zip(inner, left[1], right[1]))
-                    if is_old and any(parts(*row) for row in rows):
+                    if any(relation.inner_parts(*row) for row in rows):
                         return None
-                    if all(agree(w, x, y, is_old) for w, x, y in rows):
+                    if all(agree(w, x, y, relation) for w, x, y in rows):
                         continue
                     return Divergence(kind, i, command, left, right)
-        if parts(words, left, right) if is_old else chosen(words, left, right):
+        if relation.parts(words, left, right):
             return None
-        if not agree(words, left, right, is_old):
+        if not agree(words, left, right, relation):
             return Divergence(kind, i, command, left, right)
     return None
 
 
-def agree(words, left, right, is_old):
+def agree(words, left, right, relation):
     if left == right or same(masked(words, left), masked(words, right)):
         return True
-    if is_old:
-        return known(words, left, right) is not None
-    return last_existing(words, left, right) or newer(words, left, right)
+    return relation.may_differ(words, left, right)
 
 
 def minimised(sides, protocol, node_entries, commands, divergence, tries=400):

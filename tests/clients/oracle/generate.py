@@ -22,8 +22,10 @@ RELATIVE = {"EXPIRE", "PEXPIRE"}
 
 
 class Generator:
-    def __init__(self, seed):
+    def __init__(self, seed, newest=False):
+        """`newest`: with the commands and options of Redis 8.2."""
         self.rng = random.Random(seed)
+        self.newest = newest
         self.node_entries = self.rng.choice([1, 2, 3, 5, 10, 100, 100])
         self.last = {}
         self.many = self.rng.random() < 0.15
@@ -128,7 +130,15 @@ class Generator:
         limit = []
         if self.rng.random() < (0.5 if how == ["~"] else 0.04):
             limit = ["LIMIT", self.rng.choice(["0", "1", "2", "5", "10", "100", "-1"])]
-        return [self.cased(strategy)] + how + [threshold] + limit
+        words = [self.cased(strategy)] + how + [threshold] + limit
+        if self.newest and self.rng.random() < 0.5:
+            # Before 8.2.7, DELREF and ACKED hardly trimmed when the trimming was approximate.
+            policy = self.policy() if how != ["~"] else ["KEEPREF"]
+            words = policy + words if self.rng.random() < 0.5 else words + policy
+        return words
+
+    def policy(self):
+        return [self.cased(self.rng.choice(["KEEPREF", "DELREF", "DELREF", "ACKED", "ACKED"]))]
 
     def xadd(self):
         key = self.key()
@@ -196,6 +206,24 @@ class Generator:
     def xdel(self):
         key = self.key()
         return ["XDEL", key] + self.ids(key)
+
+    def ids_block(self, key):
+        ids = self.ids(key)
+        count = len(ids) if self.rng.random() < 0.95 else self.rng.choice([0, -1, len(ids) - 1, len(ids) + 1, "x"])
+        return ["IDS", str(count)] + ids
+
+    def with_policy(self, words):
+        if self.rng.random() < 0.3:
+            return words
+        return self.policy() + words if self.rng.random() < 0.7 else words + self.policy()
+
+    def xdelex(self):
+        key = self.key()
+        return ["XDELEX", key] + self.with_policy(self.ids_block(key))
+
+    def xackdel(self):
+        key = self.key()
+        return ["XACKDEL", key, self.group()] + self.with_policy(self.ids_block(key))
 
     def xtrim(self):
         key = self.key()
@@ -350,6 +378,8 @@ class Generator:
             (6, self.xinfo), (4, self.keys), (2, self.expiry), (2 if self.moves else 0, self.databases),
             (3, self.transaction), (0.2, self.stray),
         ]
+        if self.newest:
+            table += [(7, self.xdelex), (8, self.xackdel)]
         return [row[1] for row in table], [row[0] for row in table]
 
     def one(self):
@@ -422,7 +452,7 @@ def settle(commands):
     return commands
 
 
-def generate(seed, length=40):
+def generate(seed, length=40, newest=False):
     """The sequence of a seed: (stream-node-max-entries, commands)."""
-    maker = Generator(seed)
+    maker = Generator(seed, newest)
     return maker.node_entries, maker.sequence(length)

@@ -1,8 +1,11 @@
 """Known differences between the servers under comparison: the whole list, each with its reason.
 
 `known` and `parts` are about Redis 7.0, which is older than what the broker answers like. `chosen` is about the few
-places in which Redis 7.2 and Valkey 9.1 part and the broker goes with Redis, `newer` about what Redis changed later.
+places in which Redis 7.2 and Valkey 9.1 part and the broker goes with Redis, `newer` about what Redis changed later,
+`newest` about what it changed after 8.2. RELATIONS says which of them hold for which server.
 """
+
+from collections import namedtuple
 
 from masks import masked, same
 
@@ -207,3 +210,40 @@ def known(words, current, old):
 def parts(words, current, old):
     """Whether the two go on in different states from here, so that nothing behind it can be compared."""
     return any(is_about(words) and matches(words, current, old) for is_about, matches in PARTINGS)
+
+
+def untold_group(group):
+    return without(group, NEW_FIELDS)
+
+
+def untold_stream(words, reply):
+    items = list(without(reply, NEW_FIELDS)[1])
+    for i in range(0, len(items) - 1, 2):
+        if items[i][1] == b"groups" and items[i + 1][0] == "*":
+            items[i + 1] = ("*", [untold_group(group) for group in items[i + 1][1]])
+    return (reply[0], items)
+
+
+# (which commands, how the replies differ): the broker says what Redis 8.10 says, and Redis 8.2 does not.
+NEWEST = [
+    (is_command("XINFO", "STREAM"), both_lists(untold_stream)),
+]
+
+
+def newest(words, redis, broker):
+    """Whether the broker goes with a Redis that is newer than 8.2."""
+    return any(is_about(words) and matches(words, redis, broker) for is_about, matches in NEWEST)
+
+
+def never(words, left, right):
+    return False
+
+
+# How a server may answer differently: behind which replies, and behind which of a transaction's, nothing can be
+# compared any more, and which replies may differ.
+Relation = namedtuple("Relation", "parts inner_parts may_differ")
+RELATIONS = {
+    "redis": Relation(parts, parts, lambda *row: known(*row) is not None),
+    "valkey": Relation(chosen, never, lambda *row: last_existing(*row) or newer(*row)),
+    "redis8": Relation(never, never, newest),
+}

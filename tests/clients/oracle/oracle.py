@@ -2,7 +2,7 @@
 
     oracle.py [--left valkey] [--right alluvium,redis] [--sequences 3000] [--seed N] [--length 40] [--self-test]
 
-Sequence i uses seed N + i and runs once in RESP2 and once in RESP3. The first divergent command of a sequence is
+With `--left redis8` there are also the commands and options that came with Redis 8.2. Sequence i uses seed N + i and runs once in RESP2 and once in RESP3. The first divergent command of a sequence is
 printed with its seed and a minimised reproduction, ready to be typed. `--self-test` shows that the harness sees a
 deliberately wrong reply. Exit code 1 when anything diverged.
 """
@@ -45,7 +45,7 @@ def hunt(sides, arguments):
     start = time.monotonic()
     for seed in range(arguments.seed, arguments.seed + arguments.sequences):
         for protocol in (2, 3):
-            node_entries, commands = generate(seed, arguments.length)
+            node_entries, commands = generate(seed, arguments.length, newest=sides[0].peer.kind == "redis8")
             divergence = compare(sides, protocol, node_entries, commands)
             ran += 1
             if divergence is None:

