@@ -19,7 +19,7 @@ use crate::retention::Kept;
 use crate::snapshot::{Capture, Restoring};
 use crate::sorted::SortedSet;
 use crate::stream::{LARGE, Stream};
-use crate::{Lsn, ProducerSettings, Result};
+use crate::{Error, Lsn, ProducerSettings, Result};
 pub(crate) use mend::Mender;
 
 /// What all records so far add up to.
@@ -167,7 +167,25 @@ impl State {
             }
             Record::Stream { stream, ref change } => self.apply_to_stream(stream, change, lsn, log),
         };
-        applied.map_err(|what| corrupt_at(log, lsn, what))
+        applied.map_err(|what| {
+            let unread = self.unread_by(record, log);
+            unread.unwrap_or_else(|| corrupt_at(log, lsn, what))
+        })
+    }
+
+    /// Why an entry was not found that a record says is there, if it could not be read.
+    fn unread_by(&self, record: &Record<'_>, log: &Log) -> Option<Error> {
+        let Record::Stream {
+            stream,
+            change: StreamChange::EntriesDeleted { ref entries, .. },
+        } = *record
+        else {
+            return None;
+        };
+        let index = &self.keyspace.by_number(stream)?.index;
+        entries
+            .iter()
+            .find_map(|&(id, _)| index.find(id, log).err())
     }
 
     fn swap_databases(&mut self, a: u8, b: u8, lsn: Lsn) -> Result<(), Contradiction> {

@@ -51,7 +51,7 @@ impl Check<'_> {
                 // Whoever was about to use it may have written a header.
                 self.reserve(&path, entry.len, format::HEADER_LEN as u64)?;
             } else if let Some(first) = parse_name(&entry.name).filter(|_| !entry.is_dir) {
-                self.order(&path, first, expected);
+                self.order(&path, (first, entry.len.max(1)), expected);
                 self.told("reading", &path);
                 expected = Some(self.segment_file(&path, first, entry.len)?);
             } else {
@@ -195,15 +195,17 @@ impl Check<'_> {
     }
 
     /// Segments follow one another; before the oldest checkpoint some may be gone.
-    fn order(&mut self, path: &Path, first: Lsn, expected: Option<Lsn>) {
+    fn order(&mut self, path: &Path, (first, file_len): (Lsn, u64), expected: Option<Lsn>) {
         let needed = self.begin.unwrap_or(Lsn::ZERO);
         let expected = expected.unwrap_or(Lsn::ZERO);
         if first < expected {
             let what = "a log segment overlaps the one before it";
             self.report.damaged(Damage::of(path, (0, 0), what));
         } else if first > expected && first > needed {
-            let missing = path.with_file_name(segment::name(expected));
-            let len = first.since(expected.max(needed));
+            let from = expected.max(needed);
+            let missing = segment::missing_before((first, file_len), from);
+            let missing = path.with_file_name(segment::name(missing));
+            let len = first.since(from);
             let what = "a log segment is missing";
             self.report.damaged(Damage::of(&missing, (0, len), what));
         }

@@ -322,12 +322,15 @@ fn lost_entries(core: &Core) -> Vec<LostEntries> {
 
 fn restore(core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {
     for section in checkpoint::sections(bytes) {
-        let restored = core.state.restore_part(section, &mut core.log);
-        restored.map_err(|what| Error::Corrupt {
-            path: path.to_owned(),
-            offset: (section.as_ptr().addr() - bytes.as_ptr().addr()) as u64,
-            what,
-        })?;
+        if let Err(what) = core.state.restore_part(section, &mut core.log) {
+            // The checkpoint is right, the file that it names is not.
+            let damage = core.state.sorted.take_damage();
+            return Err(damage.unwrap_or_else(|| Error::Corrupt {
+                path: path.to_owned(),
+                offset: (section.as_ptr().addr() - bytes.as_ptr().addr()) as u64,
+                what,
+            }));
+        }
     }
     Ok(())
 }

@@ -110,9 +110,12 @@ impl Run {
         run
     }
 
-    /// The run of `stream` that a checkpoint tells of; `None` if the file does not have it.
-    pub(crate) fn restore(file: &Arc<SortedFile>, stream: u64, parts: RunParts) -> Option<Self> {
-        let row = file.run(parts.slot).ok()?;
+    /// The run of `stream` that a checkpoint tells of; `None` if its row says otherwise.
+    pub(crate) fn restore(
+        (file, row): (&Arc<SortedFile>, &RunRow),
+        stream: u64,
+        parts: RunParts,
+    ) -> Option<Self> {
         let deleted = &parts.deleted;
         let gone = u64::from(parts.skip) + deleted.len() as u64;
         let is_sound = row.stream == stream

@@ -258,8 +258,10 @@ impl Reading {
                 });
             }
             if first > expected && first > self.known.begin {
-                let missing = self.missing(expected.max(Lsn::ZERO));
-                self.lose(missing, first.since(expected.max(self.known.begin)))?;
+                let from = expected.max(self.known.begin);
+                let next = (first, self.segments[index].len());
+                let missing = self.missing(segment::missing_before(next, from));
+                self.lose(missing, first.since(from))?;
             }
             expected = self.segments[index].end_lsn();
         }

@@ -305,6 +305,13 @@ pub(crate) fn name(first: Lsn) -> String {
     format!("{:016x}{SUFFIX}", first.0)
 }
 
+/// Where the segment starts that covered `lsn` and is missing, if those up to `next`, which is
+/// there and has that length, were as long.
+pub(crate) fn missing_before((next, len): (Lsn, u64), lsn: Lsn) -> Lsn {
+    let back = next.since(lsn).div_ceil(len).saturating_mul(len);
+    Lsn(next.0.saturating_sub(back))
+}
+
 /// Where the segment of that name starts; `None` if it is not the name of a segment.
 pub(crate) fn parse_name(name: &str) -> Option<Lsn> {
     let digits = name.strip_suffix(SUFFIX)?;

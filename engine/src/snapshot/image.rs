@@ -366,10 +366,9 @@ impl RunImage {
         }
     }
 
-    fn restore(self, stream: u64, sorted: &SortedSet) -> Result<Run, Contradiction> {
-        let file = sorted.find(self.file);
-        let file =
-            file.ok_or("a stream in the checkpoint lies in a sorted segment that is missing")?;
+    fn restore(self, stream: u64, sorted: &mut SortedSet) -> Result<Run, Contradiction> {
+        let found = sorted.find_run(self.file, self.slot);
+        let (file, row) = found.ok_or("a run of a stream in the checkpoint is missing")?;
         let tail = |(added, last_id)| Tail {
             added,
             last_id: id(last_id),
@@ -384,7 +383,7 @@ impl RunImage {
             tail: self.tail.map(tail),
         };
         let wrong = "a run in the checkpoint is not what its sorted segment says";
-        Run::restore(file, stream, parts).ok_or(wrong)
+        Run::restore((&file, &row), stream, parts).ok_or(wrong)
     }
 }
 

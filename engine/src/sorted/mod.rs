@@ -169,8 +169,10 @@ impl SortedFile {
     }
 
     fn row<R: Row>(&self, row: u32) -> Result<R> {
-        R::decode(self.bytes(), self.id, &self.footer, row)
-            .map_err(|what| self.corrupt(self.footer.tables_at, what))
+        R::decode(self.bytes(), self.id, &self.footer, row).map_err(|what| {
+            let (_, at) = R::table(&self.footer);
+            self.corrupt(at + u64::from(row) * R::LEN as u64, what)
+        })
     }
 
     /// The blocks of a run, read once, each or what is wrong with it.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{BlockCache, SUFFIX, SortedFile, UNFINISHED};
 use crate::error::io_error;
+use crate::format::sorted::RunRow;
 use crate::log::Death;
 use crate::storage::Storage;
 use crate::{EntryId, Error, Result};
@@ -26,6 +27,9 @@ pub(crate) struct SortedSet {
     pub(crate) is_salvage: bool,
     /// What was left out.
     lost: Vec<LostRun>,
+    dir: PathBuf,
+    /// The first run that was not left out, and is not there.
+    damage: Option<Error>,
 }
 
 /// A run that a checkpoint names, and that is not there.
@@ -73,11 +77,15 @@ pub(crate) struct Found {
     pub(crate) unknown: Vec<PathBuf>,
     /// Above the ids of all files, damaged ones as well.
     next_id: u64,
+    dir: PathBuf,
 }
 
 /// Opens all sorted segments, and removes what was not finished.
 pub(crate) fn find(storage: &dyn Storage, dir: &Path, cache: &Arc<BlockCache>) -> Result<Found> {
-    let mut found = Found::default();
+    let mut found = Found {
+        dir: dir.to_owned(),
+        ..Found::default()
+    };
     let entries = match storage.list(dir) {
         // Only who may not change anything comes here before there is one.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -138,6 +146,8 @@ impl SortedSet {
             current_from: 0,
             is_salvage,
             lost: Vec::new(),
+            dir: found.dir,
+            damage: None,
         }
     }
 
@@ -148,6 +158,29 @@ impl SortedSet {
     /// The file with that id.
     pub(crate) fn find(&self, id: u64) -> Option<&Arc<SortedFile>> {
         self.held.get(&id).map(|held| &held.file)
+    }
+
+    /// A run of a stream and its file; what is wrong with it, if it cannot be read, is kept.
+    pub(crate) fn find_run(&mut self, id: u64, slot: u32) -> Option<(Arc<SortedFile>, RunRow)> {
+        let file = self.find(id).cloned();
+        let missing = || Error::Corrupt {
+            path: self.dir.join(super::name(id)),
+            offset: 0,
+            what: "a sorted segment with entries of the checkpoint is missing",
+        };
+        let found = file.ok_or_else(missing);
+        match found.and_then(|file| Ok((file.run(slot)?, file))) {
+            Ok((row, file)) => Some((file, row)),
+            Err(error) => {
+                self.damage.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// What was wrong with the first run that was not there.
+    pub(crate) fn take_damage(&mut self) -> Option<Error> {
+        self.damage.take()
     }
 
     /// A run is left out.
