@@ -160,7 +160,7 @@ fn what_changes_while_runs_are_merged_has_changed_in_the_merged_one() {
     assert_eq!(made[0], made[1]);
 }
 
-/// Durability: R9.
+/// Durability: R9, C15.
 #[test]
 fn a_damaged_run_is_left_where_it_is_and_its_file_too() {
     let storage = SimulatedStorage::new();
