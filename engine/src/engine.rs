@@ -247,6 +247,12 @@ impl Engine {
         self.workers.wake_commit();
     }
 
+    /// Changes how many bytes the files of the directory may take, backups not counted; 0: as many
+    /// as there is room for. What adds data is refused as long as they are more.
+    pub fn set_disk_quota(&self, bytes: u64) {
+        self.shared.parts.prepare.set_quota(bytes);
+    }
+
     /// When a write counts as settled.
     #[must_use]
     pub fn sync_policy(&self) -> SyncPolicy {

@@ -44,6 +44,9 @@ pub enum Error {
     /// There is no room for another segment; work that frees space is still accepted.
     #[error("no space left on the device of the data directory")]
     DiskFull,
+    /// The files are as large as they may be; work that frees space is still accepted.
+    #[error("the disk quota of the data directory is reached")]
+    QuotaReached,
     /// A write or sync failed; nothing more can be acknowledged until a restart.
     #[error("the log is poisoned: an earlier write or sync failed")]
     Poisoned,

@@ -53,6 +53,9 @@ pub struct Options {
     pub checkpoint_interval: u64,
     /// Most memory for decompressed blocks of sorted segments, in bytes. Default: 32 MiB.
     pub block_cache: u64,
+    /// Most bytes that the files of the data directory may take, backups not counted; 0: as many as
+    /// there is room for. Default: 0.
+    pub disk_quota: u64,
     /// Whether closing takes a checkpoint, so that the next open replays nothing. Default: true.
     pub checkpoint_on_close: bool,
 }
@@ -67,6 +70,7 @@ impl Default for Options {
             threads: Threads::default(),
             checkpoint_interval: 32 << 20,
             block_cache: 32 << 20,
+            disk_quota: 0,
             checkpoint_on_close: true,
         }
     }

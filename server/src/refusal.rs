@@ -127,6 +127,10 @@ impl From<Error> for Refusal {
                 "DISKFULL No space left in the data directory: what adds data is refused, \
                  what frees space is accepted",
             ),
+            Error::QuotaReached => Self::new(
+                "DISKFULL The data directory has reached disk-quota: what adds data is refused, \
+                 what frees space is accepted",
+            ),
             Error::Poisoned => Self::new(
                 "POISONED A write or sync to the data directory failed: the broker must be \
                  restarted",

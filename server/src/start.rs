@@ -247,6 +247,7 @@ fn open(config: &Config) -> Result<Engine, StartError> {
     options.node_entries_max = config.node_entries_max();
     options.checkpoint_interval = config.checkpoint_interval;
     options.block_cache = config.block_cache;
+    options.disk_quota = config.disk_quota;
     options.recovery = config.recovery;
     Engine::open(&config.dir, options).map_err(|source| StartError::Open {
         dir: config.dir.clone(),

@@ -78,3 +78,64 @@ fn defaults_hold_for_streams_without_settings_and_may_change() {
     wait_for_length(&mut connection, "b", 6);
     wait_for_length(&mut connection, "a", 2);
 }
+
+/// Bytes of the files of the store.
+fn used(broker: &Broker) -> u64 {
+    let dirs = ["log", "sorted", "checkpoint"].map(|dir| broker.data().join(dir));
+    let files = dirs.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap());
+    // A file may go while its directory is read.
+    let len = |file: std::io::Result<std::fs::DirEntry>| file.unwrap().metadata().ok();
+    files.filter_map(len).map(|file| file.len()).sum()
+}
+
+#[test]
+fn a_quota_refuses_what_adds_data_until_there_is_room() {
+    const QUOTA: u64 = 16 << 20;
+    let options = ["--disk-quota", "16mb", "--segment-size", "1mb"];
+    let broker = Broker::start(BROKER, &options);
+    let mut connection = broker.connect();
+    connection.ok("CONFIG SET appendfsync no");
+    let value = "v".repeat(100_000);
+    let add = |connection: &mut Connection| {
+        let reply = connection.call(&["XADD", "k", "*", "f", &value]).unwrap();
+        if reply.is_error("DISKFULL") {
+            let text = reply.text();
+            assert!(text.contains("reached disk-quota"), "{text}");
+            return false;
+        }
+        assert!(!reply.is_error(""), "{reply:?}");
+        true
+    };
+    let mut added = 0;
+    while add(&mut connection) {
+        added += 1;
+        assert!(added * 100_000 < QUOTA, "nothing was refused");
+    }
+    assert!(used(&broker) <= QUOTA);
+    let info = connection.ok("INFO alluvium").text().to_owned();
+    assert!(info.contains("\r\ndisk_quota:16777216\r\n"), "{info}");
+    assert!(info.contains("\r\ndisk_full:1\r\n"), "{info}");
+    // What frees space goes on, and makes room.
+    connection.ok("XCFGSET k RETENTION-LENGTH 10");
+    wait_for_length(&mut connection, "k", 10);
+    let start = Instant::now();
+    while !add(&mut connection) {
+        assert!(start.elapsed() < PATIENCE, "nothing is accepted");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // From now on retention keeps the stream below the quota.
+    let mut added = 0;
+    while added < 400 {
+        added += u32::from(add(&mut connection));
+        assert!(start.elapsed() < 10 * PATIENCE, "{added} were accepted");
+    }
+    assert_eq!(connection.ok("XLEN k").int(), 10);
+    connection.ok("CONFIG SET disk-quota 1mb");
+    while add(&mut connection) {
+        assert!(start.elapsed() < 10 * PATIENCE, "nothing is refused");
+    }
+    connection.ok("CONFIG SET disk-quota 0");
+    while !add(&mut connection) {
+        assert!(start.elapsed() < 10 * PATIENCE, "nothing is accepted");
+    }
+}

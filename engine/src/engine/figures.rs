@@ -35,6 +35,8 @@ impl Shared {
             checkpoint_bytes: self.checkpoints.bytes(),
             checkpoint_written: self.checkpoints.written(),
             is_spare_ready: self.parts.prepare.is_next_ready(),
+            disk_quota: self.parts.prepare.quota(),
+            disk_used: self.disk_used(core),
             is_disk_full: self.parts.prepare.is_full(),
             is_poisoned: progress.is_poisoned(),
             remains: remains.0,
@@ -44,6 +46,13 @@ impl Shared {
             pins: self.pins(core),
             ..self.sort_stats(core)
         }
+    }
+
+    /// Bytes of all files but those that are being written.
+    fn disk_used(&self, core: &mut Core) -> u64 {
+        let sorted = core.state.sorted.files().map(|file| file.len());
+        let ahead = self.parts.prepare.bytes_ahead();
+        core.log.segments().bytes() + sorted.sum::<u64>() + self.checkpoints.bytes() + ahead
     }
 
     /// The figures that are about sorted segments.

@@ -44,9 +44,9 @@ impl Parts {
         let progress = Arc::new(Progress::new(Lsn::ZERO, options.sync_policy));
         let prepare = Arc::new(Prepare::new(
             Arc::clone(&storage),
-            dir.join(LOG),
-            dir.join(CHECKPOINT),
+            [LOG, CHECKPOINT, SORTED].map(|name| dir.join(name)),
             options.segment_size,
+            options.disk_quota,
         ));
         let commit = Commit::new(Arc::clone(&progress), Arc::clone(&clock));
         Self {

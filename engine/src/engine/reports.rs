@@ -166,7 +166,11 @@ pub struct EngineStats {
     pub checkpoint_written: u64,
     /// Whether the next segment is ready.
     pub is_spare_ready: bool,
-    /// Whether the last attempt to make a segment found the disk full.
+    /// Most bytes that the files may take; 0: as many as there is room for.
+    pub disk_quota: u64,
+    /// Bytes that the files take, backups and what is being written not counted.
+    pub disk_used: u64,
+    /// Whether the last attempt to make a segment found the disk full, or the quota reached.
     pub is_disk_full: bool,
     /// Whether a write or sync failed.
     pub is_poisoned: bool,

@@ -130,7 +130,10 @@ impl Shared {
         let mut under_way = self.sorting.passes.lock();
         self.parts.progress.check()?;
         self.reap_inline();
-        if self.parts.prepare.is_full() {
+        // A file takes room before it makes some.
+        let segments = SEGMENTS as u64 * self.parts.options.segment_size;
+        let prepare = &self.parts.prepare;
+        if prepare.is_full() || !prepare.has_quota_for(segments.min(FILE_RAW_MAX)) {
             return Ok(false);
         }
         // After a panic both start over.

@@ -3,6 +3,7 @@
 mod backup;
 mod damage;
 mod merging;
+mod quota;
 #[cfg(feature = "schedule")]
 mod schedule;
 mod small_scope;

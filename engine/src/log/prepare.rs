@@ -8,10 +8,14 @@
 //! Only a checkpoint makes room, and a checkpoint needs some itself: a second file of zeros keeps
 //! it free. It is as long as the last checkpoint and a quarter, and counts as part of the reserve.
 //!
+//! A quota that is reached is like a full disk: no file is made that would lead beyond it, and what
+//! grows the data is refused as long as the files are more already.
+//!
 //! A file gets its final name only when it is complete, so that whatever has the name of a segment
 //! has a valid header.
 
 mod maker;
+mod quota;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +33,7 @@ use crate::storage::Storage;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{Error, Lsn, Result};
 use maker::{Failure, Made, Maker};
+use quota::Quota;
 
 /// The name of the reserve.
 pub(crate) const RESERVE: &str = "reserve";
@@ -70,6 +75,10 @@ struct Wanted {
     room_min: u64,
     /// Something that shrinks the data waits: the reserve may become the next segment.
     is_urgent: bool,
+    /// The quota was changed, and nobody has looked since.
+    has_new_quota: bool,
+    /// The files are more than the quota.
+    is_over: bool,
     /// What the last round met.
     failed: Option<Failure>,
     /// Steps of work that have ended.
@@ -91,19 +100,23 @@ enum Step {
 }
 
 impl Prepare {
-    /// Segments of `segment_size` bytes in `dir`; room for checkpoints in `room_dir`.
+    /// Segments of `segment_size` bytes in the first of `dirs`; room for checkpoints in the second.
+    /// The files in all of them may take `quota` bytes, if that is not 0.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
-        dir: PathBuf,
-        room_dir: PathBuf,
+        dirs: [PathBuf; 3],
         segment_size: u64,
+        quota: u64,
     ) -> Self {
+        let quota = Quota::new(Arc::clone(&storage), dirs.to_vec(), quota);
+        let [dir, room_dir, _] = dirs;
         Self {
             maker: Maker {
                 storage,
                 dir,
                 room_dir,
                 store: AtomicU32::new(0),
+                quota,
             },
             segment_size,
             wanted: Mutex::default(),
@@ -111,6 +124,34 @@ impl Prepare {
             reserve_holds: AtomicBool::new(true),
             is_full: AtomicBool::new(false),
         }
+    }
+
+    /// Changes how many bytes the files may take; 0: as many as there is room for.
+    pub(crate) fn set_quota(&self, bytes: u64) {
+        self.maker.quota.set(bytes);
+        let mut wanted = self.wanted.lock();
+        wanted.has_new_quota = true;
+        if !wanted.has_thread && !wanted.is_busy {
+            self.round(&mut wanted);
+        }
+        self.changed.notify_all();
+    }
+
+    /// How many bytes the files may take; 0: as many as there is room for.
+    pub(crate) fn quota(&self) -> u64 {
+        self.maker.quota.bytes()
+    }
+
+    /// Whether the quota has room for a file of `len` bytes.
+    pub(crate) fn has_quota_for(&self, len: u64) -> bool {
+        self.maker.quota.admit(len).is_ok()
+    }
+
+    /// Bytes of what was made ahead.
+    pub(crate) fn bytes_ahead(&self) -> u64 {
+        let wanted = self.wanted.lock();
+        let next = wanted.next.as_ref().map_or(0, |next| next.len());
+        next + self.segment_size * u64::from(wanted.has_reserve) + wanted.room
     }
 
     /// All that is made from now on bears the number of this data directory.
@@ -242,7 +283,9 @@ impl Prepare {
         let may_try = !wanted.has_thread && !has_tried;
         let failure = wanted.failed.as_ref().map(Failure::error);
         match growth {
-            Growth::Grows if !self.reserve_holds() && !may_try => Some(Err(Error::DiskFull)),
+            Growth::Grows if !self.reserve_holds() && !may_try => {
+                Some(Err(failure.unwrap_or(Error::DiskFull)))
+            }
             Growth::Grows if !self.reserve_holds() => None,
             _ if is_ready => Some(Ok(())),
             _ if wanted.is_stopped => Some(Err(Error::Poisoned)),
@@ -324,7 +367,13 @@ impl Prepare {
             (false, false) => &[Step::MakeReserve, Step::MakeRoom, Step::MakeNext],
         };
         wanted.is_busy = true;
-        let mut failed = None;
+        wanted.has_new_quota = false;
+        let over = MutexGuard::unlocked(wanted, || self.maker.quota.admit(0));
+        let mut failed = over.err().map(Failure::of);
+        wanted.is_over = failed.is_some();
+        if wanted.is_over {
+            wanted.failed.clone_from(&failed);
+        }
         for &step in steps {
             if failed.is_some() && !wanted.is_urgent {
                 break;
@@ -339,7 +388,7 @@ impl Prepare {
         let is_full = failed.as_ref().is_some_and(Failure::is_full);
         self.is_full.store(is_full, Ordering::Relaxed);
         // Nothing is refused before it is known that there is no room.
-        let holds = failed.is_none() || wanted.has_reserves();
+        let holds = failed.is_none() || wanted.has_reserves() && !wanted.is_over;
         self.reserve_holds.store(holds, Ordering::Relaxed);
         wanted.failed = failed;
         wanted.is_urgent = false;
@@ -423,7 +472,8 @@ impl Wanted {
     }
 
     fn has_work(&self) -> bool {
-        self.first.is_some() && !(self.has_reserves() && self.has_next(self.len_min))
+        let lacks = !(self.has_reserves() && self.has_next(self.len_min));
+        self.first.is_some() && (lacks || self.has_new_quota || self.is_over)
     }
 }
 

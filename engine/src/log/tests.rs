@@ -41,7 +41,8 @@ impl Journal {
         let io = |error| crate::error::io_error("create", Path::new(DIR), error);
         storage.create_dir(Path::new(DIR)).map_err(io)?;
         let progress = Arc::new(Progress::new(Lsn::ZERO, SyncPolicy::Always));
-        let prepare = Prepare::new(Arc::clone(&storage), DIR.into(), DIR.into(), SEGMENT_SIZE);
+        let dirs = [DIR, DIR, "/sorted"].map(PathBuf::from);
+        let prepare = Prepare::new(Arc::clone(&storage), dirs, SEGMENT_SIZE, 0);
         let prepare = Arc::new(prepare);
         let known = Known {
             begin,

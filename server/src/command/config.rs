@@ -164,6 +164,9 @@ fn apply(ctx: &mut Ctx<'_, '_>, changed: Config) {
     if changed.appendfsync != present.appendfsync {
         ctx.server.engine.set_sync_policy(changed.appendfsync);
     }
+    if changed.disk_quota != present.disk_quota {
+        ctx.server.engine.set_disk_quota(changed.disk_quota);
+    }
     if changed.stream_node_max_entries != present.stream_node_max_entries {
         ctx.batch.set_node_entries_max(changed.node_entries_max());
     }

@@ -1,6 +1,6 @@
 //! INFO: what was counted, by command, by error, by latency, and in the store.
 
-use alluvium_engine::Pin;
+use alluvium_engine::{EngineStats, Pin};
 
 use super::info::Lines;
 use super::{Ctx, Table};
@@ -135,6 +135,14 @@ fn micros_at(latency: &Latencies, percentile: f64) -> u64 {
     0
 }
 
+/// Whether there is room, and whether what is written arrives.
+fn disk(stats: &EngineStats, lines: &mut Lines) {
+    lines.field("disk_quota", stats.disk_quota);
+    lines.field("disk_used", stats.disk_used);
+    lines.claim("disk_full", stats.is_disk_full);
+    lines.claim("log_poisoned", stats.is_poisoned);
+}
+
 pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     let stats = ctx.server.engine.stats_in(ctx.batch);
     let checkpoints = ctx.server.engine.last_checkpoint();
@@ -170,7 +178,7 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("sorted_live_permille", permille);
     lines.field("sort_bytes_waiting", stats.pins.bytes(Pin::Unsorted));
     lines.field("merge_bytes_waiting", stats.merge_waiting);
-    let failure = stats.sort_failure.unwrap_or_default();
+    let failure = stats.sort_failure.as_deref().unwrap_or_default();
     lines.field("sort_failure", failure.replace(['\r', '\n'], " "));
     lines.field("retained_entries", stats.retained);
     lines.field("dead_bytes", stats.dead_bytes);
@@ -186,8 +194,7 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
     lines.field("block_cache_hits", stats.block_hits);
     lines.field("block_cache_misses", stats.block_misses);
     lines.field("block_cache_bytes", stats.block_bytes);
-    lines.claim("disk_full", stats.is_disk_full);
-    lines.claim("log_poisoned", stats.is_poisoned);
+    disk(&stats, lines);
     lines.claim("checkpoint_in_progress", checkpoints.is_running);
     lines.claim("checkpoint_last_failed", checkpoints.failed);
     lines.field("checkpoints_taken", checkpoints.taken);

@@ -98,6 +98,8 @@ pub struct Config {
     pub checkpoint_interval: u64,
     /// Most memory for decompressed blocks of sorted segments, in bytes.
     pub block_cache: u64,
+    /// Most bytes that the files of the store may take; 0: no bound.
+    pub disk_quota: u64,
     /// What happens to a damaged store at start.
     pub recovery: Recovery,
     /// Entries in a logical node: where approximate trimming cuts.
@@ -183,6 +185,7 @@ impl Default for Config {
             segment_size: limits::SEGMENT_SIZE_DEFAULT,
             checkpoint_interval: 32 << 20,
             block_cache: 32 << 20,
+            disk_quota: 0,
             recovery: Recovery::Strict,
             stream_node_max_entries: 100,
             stream_idmp_duration: limits::IID_SECONDS_DEFAULT,

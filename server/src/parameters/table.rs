@@ -144,6 +144,13 @@ pub(crate) const TABLE: &[Parameter] = &[
     kept("dbfilename", Form::Text, "dump.rdb"),
     parameter("dir", path!(dir), AtStart, "The data directory."),
     parameter(
+        "disk-quota",
+        count!(Memory, disk_quota, 0, i64::MAX),
+        AnyTime,
+        "Most bytes that the files of the store may take, backups not counted; what adds data is refused \
+         before that; 0: as many as there is room for.",
+    ),
+    parameter(
         "dump-rdb-version",
         count!(
             Number,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::quota::Quota;
 use super::{RESERVE, UNFINISHED};
 use crate::error::io_error;
 use crate::format::segment::Header;
@@ -20,6 +21,7 @@ pub(super) struct Maker {
     pub(super) room_dir: PathBuf,
     /// Number of the data directory.
     pub(super) store: AtomicU32,
+    pub(super) quota: Quota,
 }
 
 /// A complete file that has not got its final name.
@@ -45,6 +47,7 @@ impl Maker {
 
     /// Makes a zero-filled file.
     fn fill(&self, path: &Path, len: u64) -> Result<()> {
+        self.quota.admit(len)?;
         let file = whole::create(&*self.storage, path)?;
         if let Err(error) = file.allocate(0, len) {
             drop(file);
@@ -124,7 +127,9 @@ impl Failure {
     }
 
     pub(super) fn error(&self) -> Error {
-        if self.is_full() {
+        if self.kind == io::ErrorKind::QuotaExceeded {
+            Error::QuotaReached
+        } else if self.is_full() {
             Error::DiskFull
         } else {
             io_error(self.operation, &self.path, self.kind.into())
