@@ -17,6 +17,8 @@ pub(super) type StreamNo = usize;
 pub(super) type GroupNo = usize;
 /// A consumer, named `w<number>`.
 pub(super) type ConsumerNo = u32;
+/// For whom an entry is pending that was given back.
+pub(super) const NOBODY: ConsumerNo = u32::MAX;
 
 /// One command.
 #[derive(Clone, Debug)]
@@ -39,17 +41,25 @@ pub(super) enum What {
         value: Value,
         id: Option<EntryId>,
     },
+    /// XADD of a message that had been sent before; it was answered with `id`.
+    AddAgain {
+        stream: StreamNo,
+        value: Value,
+        id: EntryId,
+    },
     /// XREAD of what is behind `after`.
     Read {
         stream: StreamNo,
         after: EntryId,
         entries: Vec<Sight>,
     },
-    /// XDEL of an entry; `removed` is what was replied.
+    /// XDEL, XDELEX or XACKDEL of an entry; `removed` is what was replied.
     Delete {
         stream: StreamNo,
         id: EntryId,
         removed: u64,
+        /// With DELREF: nobody has it pending any more.
+        unrefers: bool,
     },
     /// XTRIM; `removed` is what was replied.
     Trim {
@@ -78,7 +88,13 @@ pub(super) enum What {
         /// What entries came with the reply.
         entries: Vec<Sight>,
     },
-    /// XACK.
+    /// XNACK: it is pending for nobody; silent, it counts as one delivery less.
+    GiveBack {
+        group: GroupNo,
+        id: EntryId,
+        is_silent: bool,
+    },
+    /// XACK, or XACKDEL.
     Ack { group: GroupNo, ids: Vec<EntryId> },
     /// XGROUP CREATE from the stream's start.
     CreateGroup { group: GroupNo },
@@ -131,6 +147,11 @@ impl Names {
     pub(super) fn add_group(&mut self, stream: StreamNo, name: String) -> GroupNo {
         self.groups.push((stream, name));
         self.groups.len() - 1
+    }
+
+    /// `key group`.
+    pub(super) fn title_of_group(&self, group: GroupNo) -> String {
+        format!("{} {}", self.key_of_group(group), self.groups[group].1)
     }
 
     pub(super) fn key_of_group(&self, group: GroupNo) -> &str {

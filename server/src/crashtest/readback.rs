@@ -5,7 +5,7 @@ use std::io;
 use alluvium_engine::EntryId;
 
 use super::content::{Recipe, parse_id};
-use super::history::{Figures, GroupNo, GroupState, Names, Pending, StreamNo, StreamState};
+use super::history::{Figures, GroupNo, GroupState, NOBODY, Names, Pending, StreamNo, StreamState};
 use crate::tools::client::{Client, Reply};
 
 /// Entries, or pending entries, that one command asks for.
@@ -142,7 +142,7 @@ fn pending_of(item: &Reply) -> Option<Pending> {
         consumer: consumer
             .strip_prefix('w')
             .and_then(|n| n.parse().ok())
-            .unwrap_or(u32::MAX),
+            .unwrap_or(NOBODY),
         delivery_count: count.count()?,
     })
 }

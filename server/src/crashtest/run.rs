@@ -20,7 +20,7 @@ use super::process::{Launch, Process, StartError};
 use super::readback::ReadBack;
 use super::report::{Deeds, Report, RoundReport};
 use super::rng::Rng;
-use super::workload::{Crew, GroupAt, Notes, Stage};
+use super::workload::{Abilities, Crew, GroupAt, Message, Notes, Stage};
 use crate::tools::client::{Client, Reply};
 
 /// Rounds that write to the same streams.
@@ -56,6 +56,7 @@ pub(super) struct Run<'a> {
     /// Streams that are written to.
     current: Vec<StreamNo>,
     next_conn: u32,
+    abilities: Abilities,
     began: Instant,
     report: Report,
 }
@@ -63,6 +64,7 @@ pub(super) struct Run<'a> {
 /// The end of a round's load.
 struct Load {
     notes: Notes,
+    ticks: Ticks,
     elapsed: Duration,
     acknowledged: u64,
     has_ended: bool,
@@ -89,6 +91,7 @@ impl<'a> Run<'a> {
             names: Names::default(),
             current: Vec::new(),
             next_conn: 0,
+            abilities: Abilities::default(),
             began: Instant::now(),
             report: Report::new(seed, quoted(&launch.template)),
         }
@@ -156,7 +159,12 @@ impl<'a> Run<'a> {
                 return restarted;
             }
         }
-        let states = self.read_back(number);
+        let again = self.send_again(&load.notes.messages, &load.ticks);
+        let states = again.and_then(|mut again| {
+            round.deeds = round.deeds.plus(Deeds::of(&again));
+            ops.append(&mut again);
+            self.read_back(number)
+        });
         let states = match states {
             Ok(states) => states,
             Err(error) => {
@@ -201,6 +209,7 @@ impl<'a> Run<'a> {
             }
         }
         let mut client = Client::connect(self.launch.port, PATIENCE)?;
+        self.abilities = Abilities::of(&mut client)?;
         let mut ops = Vec::new();
         for at in self.groups() {
             let start = ticks.next();
@@ -216,7 +225,20 @@ impl<'a> Run<'a> {
                 });
             }
         }
+        for stream in &self.current {
+            let key = &self.names.streams[*stream];
+            self.abilities.set_up(&mut client, key)?;
+        }
         Ok(ops)
+    }
+
+    /// What was sent is sent again: nothing may come of it twice.
+    fn send_again(&self, messages: &[Message], ticks: &Ticks) -> io::Result<Vec<Op>> {
+        let mut client = Client::connect(self.launch.port, PATIENCE)?;
+        let again = messages
+            .iter()
+            .map(|message| message.send_again(&mut client, self.recipe, || ticks.next()));
+        again.filter_map(Result::transpose).collect()
     }
 
     /// The groups that all consumers share.
@@ -259,6 +281,7 @@ impl<'a> Run<'a> {
             late_group,
             moved_group,
             has_history: !self.options.no_history,
+            abilities: self.abilities,
             rate: f64::from(self.options.rate) / f64::from(self.options.producers),
             ticks,
             stop: AtomicBool::new(false),
@@ -292,6 +315,7 @@ impl<'a> Run<'a> {
             for worker in workers {
                 let mut part = worker.join().expect("a worker has no reason to panic");
                 notes.ops.append(&mut part.ops);
+                notes.messages.append(&mut part.messages);
                 for (text, count) in part.refusals {
                     *notes.refusals.entry(text).or_default() += count;
                 }
@@ -307,6 +331,7 @@ impl<'a> Run<'a> {
         Ok(Load {
             notes,
             elapsed,
+            ticks: stage.ticks,
             acknowledged: stage.acknowledged.load(Ordering::Relaxed),
             has_ended: self
                 .process

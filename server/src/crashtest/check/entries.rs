@@ -40,6 +40,30 @@ impl Model {
         }
     }
 
+    /// Replies to messages that were sent again: the entry that came of the first, however that
+    /// ended.
+    pub(super) fn check_messages(&mut self, ops: &[Op], tally: &mut Tally) {
+        for op in ops {
+            let What::AddAgain { stream, value, id } = op.what else {
+                continue;
+            };
+            let Some(sent) = self.sent.get_mut(&value) else {
+                continue;
+            };
+            let first = *sent.at.get_or_insert(id);
+            if first != id {
+                let key = self.key(stream);
+                tally.add(Kind::Duplicated, || {
+                    format!("{key}: {value} was added as {first}, and sent again as {id}")
+                });
+            }
+            self.meet(stream, id, Some(value), tally);
+            if let Some(known) = self.streams[stream].entries.get_mut(&id) {
+                known.is_acked = true;
+            }
+        }
+    }
+
     /// `adds` are start, end and ID of each XADD that was acknowledged.
     fn check_order(&mut self, stream: usize, adds: Vec<(u64, u64, EntryId)>, tally: &mut Tally) {
         let top = self.streams[stream].top;
@@ -341,6 +365,12 @@ impl Model {
     /// Of what was sent in one MULTI/EXEC, all or nothing is there.
     pub(super) fn check_transactions(&self, evidence: &Evidence<'_>, tally: &mut Tally) {
         let mut parts: HashMap<Value, Vec<(String, bool)>> = HashMap::new();
+        let mut removers: HashMap<(usize, EntryId), u32> = HashMap::new();
+        for op in evidence.ops {
+            if let What::Delete { stream, id, .. } = op.what {
+                *removers.entry((stream, id)).or_default() += 1;
+            }
+        }
         for op in evidence.ops {
             let Some(tx) = op.tx.filter(|_| evidence.has_ended || op.end.is_some()) else {
                 continue;
@@ -353,8 +383,8 @@ impl Model {
                     }
                     (format!("XADD of {value}"), is_there)
                 }
-                // Nobody else deletes it.
-                What::Delete { stream, id, .. } => {
+                // If nobody else deletes it.
+                What::Delete { stream, id, .. } if removers[&(stream, id)] == 1 => {
                     (format!("XDEL of {id}"), self.is_gone(stream, id))
                 }
                 _ => continue,

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use alluvium_engine::EntryId;
 
 use super::super::finding::{Kind, Tally};
-use super::super::history::{ConsumerNo, GroupNo, GroupState, Op, Pending, StreamState, What};
+use super::super::history::{
+    ConsumerNo, GroupNo, GroupState, NOBODY, Op, Pending, StreamState, What,
+};
 use super::{Evidence, GroupModel, Held, Model};
 
 /// What one round's operations did to one entry of a group.
@@ -18,6 +20,8 @@ struct Deeds {
     takings: Vec<(ConsumerNo, u64, u64)>,
     /// How often its delivery count surely rose after its delivery.
     rises: u64,
+    /// How often it may have fallen: it was given back in silence.
+    falls: u64,
     /// Start of each XACK that was answered.
     acks: Vec<u64>,
     /// An XACK had no answer.
@@ -87,6 +91,16 @@ impl<'a> Round<'a> {
                 }
             }
             (What::Claim { .. }, _) => self.note_claim(op),
+            (What::GiveBack { id, is_silent, .. }, end) => {
+                let deeds = self.by_entry.entry(*id).or_default();
+                deeds.falls += u64::from(*is_silent);
+                if let Some(end) = end {
+                    deeds.takings.push((NOBODY, op.start, end));
+                } else {
+                    let asked = Some(std::slice::from_ref(id));
+                    self.unknown_claims.push((NOBODY, asked));
+                }
+            }
             (What::Ack { ids, .. }, end) => {
                 for id in ids {
                     let deeds = self.by_entry.entry(*id).or_default();
@@ -175,12 +189,17 @@ fn group_of(what: &What) -> Option<GroupNo> {
         What::Deliver { group, .. }
         | What::Repeat { group, .. }
         | What::Claim { group, .. }
+        | What::GiveBack { group, .. }
         | What::Ack { group, .. }
         | What::CreateGroup { group }
         | What::SetCursor { group, .. }
         | What::DestroyGroup { group }
         | What::DeleteConsumer { group, .. } => Some(*group),
-        What::Add { .. } | What::Delete { .. } | What::Trim { .. } | What::Read { .. } => None,
+        What::Add { .. }
+        | What::AddAgain { .. }
+        | What::Delete { .. }
+        | What::Trim { .. }
+        | What::Read { .. } => None,
     }
 }
 
@@ -208,11 +227,7 @@ impl Model {
         let of_stream = |group: &GroupNo| self.names.groups[*group].0 == state.stream;
         let groups: Vec<GroupNo> = (0..self.names.groups.len()).filter(of_stream).collect();
         for group in groups {
-            let title = format!(
-                "{} {}",
-                self.names.key_of_group(group),
-                self.names.groups[group].1
-            );
+            let title = self.names.title_of_group(group);
             let Some(shown) = state.groups.iter().find(|shown| shown.group == group) else {
                 let model = std::mem::take(&mut self.groups[group]);
                 if model.exists && !model.may_be_destroyed {
@@ -226,6 +241,7 @@ impl Model {
                 });
             }
             self.groups[group].may_be_destroyed &= !evidence.has_ended;
+            self.check_unreferred(state.stream, shown, tally);
             let case = Case {
                 title,
                 round: Round::of(group, evidence.ops),
@@ -420,7 +436,8 @@ impl Case<'_> {
             consumer,
             delivery_count,
         } = shown;
-        let least = held.map_or(1, |held| held.delivery_count.max(1)) + deeds.rises;
+        let least = held.map_or(1, |held| held.delivery_count) + deeds.rises;
+        let least = least.saturating_sub(deeds.falls);
         if delivery_count < least {
             tally.add(Kind::CountLost, || {
                 format!(

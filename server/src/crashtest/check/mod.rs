@@ -116,6 +116,7 @@ impl Model {
         self.note_groups(evidence.ops);
         self.note_removals(evidence.ops);
         self.check_acknowledgements(evidence.ops, tally);
+        self.check_messages(evidence.ops, tally);
         self.check_sightings(evidence.ops, tally);
         for state in evidence.states {
             self.check_stream(state, tally);
@@ -159,6 +160,8 @@ fn sightings<'a>(names: &Names, op: &'a Op) -> Option<(usize, &'a [Sight])> {
         | What::Repeat { group, entries }
         | What::Claim { group, entries, .. } => Some((names.groups[*group].0, entries)),
         What::Add { .. }
+        | What::AddAgain { .. }
+        | What::GiveBack { .. }
         | What::Delete { .. }
         | What::Trim { .. }
         | What::Ack { .. }

@@ -1,8 +1,8 @@
 //! Removals: which entries may be missing because somebody removed them, and which must be.
 //!
-//! XDEL and XTRIM MINID name what goes, so an answered one is checked in both directions. What
-//! XTRIM MAXLEN removes depends on the order of commands: an entry may be missing if so many newer
-//! ones can have been there, and nothing must be.
+//! XDEL, XDELEX, XACKDEL and XTRIM MINID name what goes, so an answered one is checked in both
+//! directions. What XTRIM MAXLEN removes depends on the order of commands: an entry may be missing
+//! if so many newer ones can have been there, and nothing must be.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,7 +10,7 @@ use alluvium_engine::EntryId;
 
 use super::super::content::{Sight, Value};
 use super::super::finding::{Kind, Tally};
-use super::super::history::{Bound, Op, What};
+use super::super::history::{Bound, GroupState, Op, What};
 use super::{Evidence, Known, Model};
 
 /// What was asked to be removed from one stream.
@@ -20,6 +20,8 @@ pub(super) struct Removals {
     deleted: HashSet<EntryId>,
     /// Deleted without an answer.
     maybe_deleted: HashSet<EntryId>,
+    /// Deleted with all references, with an answer.
+    unreferred: HashSet<EntryId>,
     /// All before it was trimmed, with an answer.
     floor: EntryId,
     /// All before it was trimmed, with or without an answer.
@@ -33,8 +35,9 @@ pub(super) struct Removals {
 impl Removals {
     fn note(&mut self, what: &What, is_answered: bool) {
         match what {
-            What::Delete { id, .. } if is_answered => {
+            What::Delete { id, unrefers, .. } if is_answered => {
                 self.deleted.insert(*id);
+                self.unreferred.extend(unrefers.then_some(*id));
             }
             What::Delete { id, .. } => {
                 self.maybe_deleted.insert(*id);
@@ -125,6 +128,25 @@ impl Model {
         removals.deleted.retain(|id| !present.contains_key(id));
         if let Some(first) = present.keys().next() {
             removals.floor = removals.floor.min(*first);
+        }
+    }
+
+    /// What was deleted with all references is pending for nobody.
+    pub(super) fn check_unreferred(
+        &mut self,
+        stream: usize,
+        group: &GroupState,
+        tally: &mut Tally,
+    ) {
+        let title = self.names.title_of_group(group.group);
+        let unreferred = &mut self.streams[stream].removals.unreferred;
+        for pending in &group.pending {
+            if unreferred.remove(&pending.id) {
+                let id = pending.id;
+                tally.add(Kind::Undone, || {
+                    format!("{title} {id}: deleted with its references and an answer, yet pending")
+                });
+            }
         }
     }
 

@@ -99,13 +99,15 @@ fn one_round(report: &Report, round: &RoundReport) -> String {
 fn deeds(deeds: Deeds) -> String {
     format!(
         "{{\"added\": {}, \"read\": {}, \"delivered\": {}, \"acked\": {}, \"claimed\": {}, \
-         \"removed\": {}, \"unknown\": {}}}",
+         \"given_back\": {}, \"removed\": {}, \"repeated\": {}, \"unknown\": {}}}",
         deeds.added,
         deeds.read,
         deeds.delivered,
         deeds.acked,
         deeds.claimed,
+        deeds.given_back,
         deeds.removed,
+        deeds.repeated,
         deeds.unknown
     )
 }

@@ -76,6 +76,10 @@ pub(super) struct Deeds {
     pub(super) read: u64,
     /// Entries deleted and trimmed.
     pub(super) removed: u64,
+    /// Entries given back.
+    pub(super) given_back: u64,
+    /// Messages sent again.
+    pub(super) repeated: u64,
     /// Operations without a reply.
     pub(super) unknown: u64,
 }
@@ -97,6 +101,8 @@ impl Deeds {
                 What::Delete { removed, .. } | What::Trim { removed, .. } => {
                     deeds.removed += removed;
                 }
+                What::GiveBack { .. } => deeds.given_back += 1,
+                What::AddAgain { .. } => deeds.repeated += 1,
                 What::Repeat { .. }
                 | What::CreateGroup { .. }
                 | What::SetCursor { .. }
@@ -107,7 +113,7 @@ impl Deeds {
         deeds
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             added: self.added + other.added,
             delivered: self.delivered + other.delivered,
@@ -115,6 +121,8 @@ impl Deeds {
             claimed: self.claimed + other.claimed,
             read: self.read + other.read,
             removed: self.removed + other.removed,
+            given_back: self.given_back + other.given_back,
+            repeated: self.repeated + other.repeated,
             unknown: self.unknown + other.unknown,
         }
     }

@@ -53,13 +53,15 @@ pub(in super::super) fn summary(report: &Report) -> String {
     let _ = writeln!(
         out,
         "replies      {} entries added, {} read, {} delivered, {} acked, {} claimed, \
-         {} removed; {} operations without a reply",
+         {} given back, {} removed, {} messages sent again; {} operations without a reply",
         deeds.added,
         deeds.read,
         deeds.delivered,
         deeds.acked,
         deeds.claimed,
+        deeds.given_back,
         deeds.removed,
+        deeds.repeated,
         deeds.unknown
     );
     if let Some((median, longest)) = report.restarts() {

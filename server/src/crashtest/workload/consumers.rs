@@ -1,6 +1,6 @@
-//! Consumers: read new entries, ack most of them, leave some pending, claim what others hold, read
-//! their own pending entries again, and hand results on in a MULTI/EXEC with the XACK. Some reading
-//! is with NOACK, some by a consumer that is deleted right after.
+//! Consumers: read new entries, ack most of them, leave some pending, claim what others hold, give
+//! some back, read their own pending entries again, and hand results on in a MULTI/EXEC with the
+//! XACK. Some reading is with NOACK, some by a consumer that is deleted right after.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::{GroupAt, Worker};
 use crate::tools::client::Reply;
 
 /// What a consumer carries along.
-struct Desk {
+pub(super) struct Desk {
     consumer: ConsumerNo,
     /// `w<consumer>`.
     name: String,
@@ -54,6 +54,8 @@ pub(super) fn consume(worker: &mut Worker<'_>, index: u32) {
                 worker.deliver_to(&at, desk.consumer, true);
             }
             3..50 => worker.deliver(&mut desk, &at),
+            50..56 if worker.can_delete_by_reference() => worker.ack_and_delete(&mut desk, &at),
+            56..60 if worker.can_give_back() => worker.give_back(&mut desk, &at),
             50..82 => worker.ack(&mut desk, &at),
             82..87 => worker.hand_on(&mut desk, &at),
             87..92 => worker.auto_claim(&mut desk, &at),
@@ -66,7 +68,7 @@ pub(super) fn consume(worker: &mut Worker<'_>, index: u32) {
 
 impl Desk {
     /// Takes up to `count` IDs that are to be acked.
-    fn take(&mut self, group: GroupNo, count: usize) -> Vec<EntryId> {
+    pub(super) fn take(&mut self, group: GroupNo, count: usize) -> Vec<EntryId> {
         let held = self.held.entry(group).or_default();
         held.drain(..count.min(held.len())).collect()
     }

@@ -4,6 +4,7 @@
 //! ends when its connection does. Whatever had no answer by then stays unknown.
 
 mod consumers;
+mod newer;
 mod producers;
 mod readers;
 mod removers;
@@ -17,6 +18,7 @@ use super::content::{Recipe, Value};
 use super::history::{GroupNo, Op, StreamNo, Ticks, What};
 use super::rng::Rng;
 use crate::tools::client::{Client, Reply};
+pub(super) use newer::{Abilities, Message};
 use removers::Own;
 
 /// What all workers of a round share.
@@ -34,6 +36,8 @@ pub(super) struct Stage {
     pub(super) moved_group: GroupAt,
     /// Whether consumers read their own pending entries again.
     pub(super) has_history: bool,
+    /// What the server knows beyond Redis 7.0.
+    pub(super) abilities: Abilities,
     /// Entries a second that one producer sends at most; 0 is no bound.
     pub(super) rate: f64,
     pub(super) ticks: Ticks,
@@ -62,6 +66,8 @@ pub(super) struct Crew {
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) ops: Vec<Op>,
+    /// What may be sent again.
+    pub(super) messages: Vec<Message>,
     /// Error replies, by text.
     pub(super) refusals: BTreeMap<String, u64>,
 }

@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::super::content::{Value, parse_id};
+use alluvium_engine::EntryId;
+
+use super::super::content::{Recipe, Value, parse_id};
 use super::super::history::{Op, StreamNo, What};
 use super::{Answer, Worker};
-use crate::tools::client::Reply;
+use crate::tools::client::{Client, Reply};
 
 /// Longest pipeline.
 const PIPELINE_MAX: usize = 16;
@@ -18,6 +20,8 @@ pub(super) fn produce(worker: &mut Worker<'_>, index: u32) {
     while worker.goes_on() {
         match index % 3 {
             0 if worker.rng.one_in(32) => worker.delete_one(),
+            0 if worker.rng.one_in(32) => worker.delete_by_reference(),
+            0 if worker.rng.one_in(4) => worker.add_once(),
             0 if worker.rng.one_in(256) => worker.trim(),
             0 => worker.add_one(),
             1 => worker.add_pipeline(),
@@ -29,7 +33,7 @@ pub(super) fn produce(worker: &mut Worker<'_>, index: u32) {
 }
 
 impl Worker<'_> {
-    fn add_one(&mut self) {
+    pub(super) fn add_one(&mut self) {
         let (stream, value) = self.queue_add();
         let start = self.send();
         let answer = self.receive(start);
@@ -74,18 +78,7 @@ impl Worker<'_> {
     pub(super) fn queue_add(&mut self) -> (StreamNo, Value) {
         let (stream, key) = self.any_stream();
         let value = self.next_value();
-        let pad = self.stage.recipe.pad(value);
-        let text = value.to_string();
-        let args: [&[u8]; 7] = [
-            b"XADD",
-            key.as_bytes(),
-            b"*",
-            b"v",
-            text.as_bytes(),
-            b"pad",
-            &pad,
-        ];
-        self.client.queue(&args);
+        queue_value(&mut self.client, self.stage.recipe, key, value, &[]);
         (stream, value)
     }
 
@@ -96,11 +89,7 @@ impl Worker<'_> {
         tx: Option<Value>,
         answer: &Answer,
     ) {
-        let id = answer
-            .reply
-            .as_ref()
-            .and_then(Reply::bytes)
-            .and_then(parse_id);
+        let id = added_id(answer.reply.as_ref());
         if let Some(id) = id {
             self.own.note(stream, id);
             self.stage.acknowledged.fetch_add(1, Ordering::Relaxed);
@@ -123,4 +112,24 @@ impl Worker<'_> {
         let early = due.saturating_sub(self.started.elapsed());
         thread::sleep(early.min(Duration::from_millis(20)));
     }
+}
+
+/// Queues an XADD of a value, with `options` behind the key.
+pub(super) fn queue_value(
+    client: &mut Client,
+    recipe: Recipe,
+    key: &str,
+    value: Value,
+    options: &[&str],
+) {
+    let (text, pad) = (value.to_string(), recipe.pad(value));
+    let mut args: Vec<&[u8]> = vec![b"XADD", key.as_bytes()];
+    args.extend(options.iter().map(|option| option.as_bytes()));
+    args.extend([b"*", b"v", text.as_bytes(), b"pad", &pad]);
+    client.queue(&args);
+}
+
+/// The ID that an XADD replied.
+pub(super) fn added_id(reply: Option<&Reply>) -> Option<EntryId> {
+    reply.and_then(Reply::bytes).and_then(parse_id)
 }

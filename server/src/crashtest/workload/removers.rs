@@ -1,8 +1,7 @@
 //! What takes away: XDEL of one's own entries, alone and in a MULTI/EXEC with an XADD, and XTRIM.
 //!
-//! A connection deletes only what it added itself and was told of, so that no entry has two
-//! removers; and only the first stream is trimmed, so that in the others whatever is missing has a
-//! name.
+//! A connection deletes only what it added itself and was told of; and only the first stream is
+//! trimmed, so that in the others whatever is missing has a name.
 
 use alluvium_engine::EntryId;
 
@@ -30,14 +29,14 @@ impl Own {
 
 impl Worker<'_> {
     /// Takes out one of its own entries of a stream that is not trimmed.
-    fn victim(&mut self) -> Option<(StreamNo, EntryId)> {
+    pub(super) fn victim(&mut self) -> Option<(StreamNo, EntryId)> {
         let trimmed = self.stage.streams[0].0;
         let at = self.rng.below(self.own.0.len().max(1));
         let (stream, _) = *self.own.0.get(at)?;
         (stream != trimmed).then(|| self.own.0.swap_remove(at))
     }
 
-    fn key(&self, stream: StreamNo) -> &[u8] {
+    pub(super) fn key(&self, stream: StreamNo) -> &[u8] {
         let named = self
             .stage
             .streams
@@ -60,6 +59,7 @@ impl Worker<'_> {
                 stream,
                 id,
                 removed,
+                unrefers: false,
             },
         );
     }
@@ -88,6 +88,7 @@ impl Worker<'_> {
             stream,
             id,
             removed,
+            unrefers: false,
         };
         self.note(&answer, Some(value), what);
         answer.reply = results.get(1).cloned();
@@ -120,6 +121,6 @@ impl Worker<'_> {
     }
 }
 
-fn counted(answer: &Answer) -> u64 {
+pub(super) fn counted(answer: &Answer) -> u64 {
     answer.reply.as_ref().and_then(Reply::count).unwrap_or(0)
 }

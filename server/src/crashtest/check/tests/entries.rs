@@ -247,3 +247,32 @@ fn a_stream_that_is_gone_loses_entries_and_groups() {
     };
     assert_eq!(bench.crash(&[gone]), [Kind::Lost, Kind::GroupLost]);
 }
+
+#[test]
+fn a_message_that_is_sent_again_is_the_entry_that_it_was() {
+    let again = |n, ms| What::AddAgain {
+        stream: 0,
+        value: value(n),
+        id: id(ms),
+    };
+    let mut bench = usual();
+    bench.answered(again(3, 3));
+    assert_eq!(bench.crash(&[shown(&ALL, USUAL)]), []);
+    // It is one entry more.
+    let mut bench = usual();
+    bench.answered(again(3, 4));
+    let state = shown(&[(1, 1), (2, 2), (3, 3), (4, 3)], USUAL);
+    assert_eq!(bench.crash(&[state]), [Kind::Duplicated]);
+    // Nobody had been told of the first; whichever it is, it is acknowledged now.
+    let mut bench = usual();
+    bench.add_unknown(4);
+    bench.answered(again(4, 4));
+    let state = shown(&[(1, 1), (2, 2), (3, 3), (4, 4)], USUAL);
+    assert_eq!(bench.crash(&[state]), []);
+    let mut bench = usual();
+    bench.add_unknown(4);
+    bench.answered(again(4, 4));
+    let mut state = shown(&ALL, USUAL);
+    state.figures.last_id = id(4);
+    assert_eq!(bench.crash(&[state]), [Kind::Lost]);
+}

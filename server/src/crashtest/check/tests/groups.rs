@@ -1,8 +1,8 @@
 //! Groups, deliveries, claims and acks.
 
 use super::super::super::finding::Kind;
-use super::super::super::history::What;
-use super::{ALL, Bench, USUAL, shown, sight, usual, value};
+use super::super::super::history::{NOBODY, What};
+use super::{ALL, Bench, USUAL, id, shown, sight, usual, value};
 
 #[test]
 fn an_unanswered_xack_may_have_happened_or_not() {
@@ -191,4 +191,40 @@ fn a_delivery_that_is_lost_with_its_cursor_is_found_as_that() {
         bench.crash(&[shown(&ALL, Some((1, &[])))]),
         [Kind::CursorBack]
     );
+}
+
+#[test]
+fn what_was_given_back_is_pending_for_nobody() {
+    let given_back = |is_silent| What::GiveBack {
+        group: 0,
+        id: id(2),
+        is_silent,
+    };
+    for (is_silent, line, expected) in [
+        (false, (2, NOBODY, 1), &[][..]),
+        (true, (2, NOBODY, 0), &[]),
+        (false, (2, NOBODY, 0), &[Kind::CountLost]),
+        (false, (2, 7, 1), &[Kind::ClaimLost]),
+    ] {
+        let mut bench = usual();
+        bench.answered(given_back(is_silent));
+        let state = shown(&ALL, Some((2, &[line])));
+        assert_eq!(bench.crash(std::slice::from_ref(&state)), expected);
+        assert_eq!(bench.crash(&[state]), []);
+    }
+    // Not pending at all.
+    let mut bench = usual();
+    bench.answered(given_back(false));
+    let state = shown(&ALL, Some((2, &[])));
+    assert_eq!(bench.crash(&[state]), [Kind::PendingLost]);
+    // Claimed again, or without an answer.
+    let mut bench = usual();
+    bench.answered(given_back(false));
+    bench.claim(8, &[2], true);
+    assert_eq!(bench.crash(&[shown(&ALL, Some((2, &[(2, 8, 2)])))]), []);
+    for line in [(2, 7, 1), (2, NOBODY, 0)] {
+        let mut bench = usual();
+        bench.unanswered(given_back(true));
+        assert_eq!(bench.crash(&[shown(&ALL, Some((2, &[line])))]), []);
+    }
 }

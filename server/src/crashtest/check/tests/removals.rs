@@ -11,6 +11,7 @@ fn delete(ms: u64) -> What {
         stream: 0,
         id: id(ms),
         removed: 1,
+        unrefers: false,
     }
 }
 
@@ -248,4 +249,55 @@ fn a_cursor_is_where_it_was_set_to() {
         bench.unanswered(set(3));
         assert_eq!(bench.crash(&[at(cursor)]), []);
     }
+}
+
+#[test]
+fn what_is_deleted_with_its_references_is_pending_for_nobody() {
+    let deleted = |unrefers| What::Delete {
+        stream: 0,
+        id: id(2),
+        removed: 1,
+        unrefers,
+    };
+    let state = |pending| shown(&[(1, 1), (3, 3)], Some((2, pending)));
+    let held: &[Line] = &[(2, 7, 1)];
+    for (unrefers, pending, expected) in [
+        (true, &[][..], &[][..]),
+        (true, held, &[Kind::Undone]),
+        (false, held, &[]),
+    ] {
+        let mut bench = usual();
+        bench.answered(deleted(unrefers));
+        assert_eq!(bench.crash(&[state(pending)]), expected);
+        assert_eq!(bench.crash(&[state(pending)]), []);
+    }
+    for pending in [held, &[]] {
+        let mut bench = usual();
+        bench.unanswered(deleted(true));
+        assert_eq!(bench.crash(&[state(pending)]), []);
+    }
+}
+
+#[test]
+fn of_two_who_delete_an_entry_either_may_have_done_it() {
+    let mut bench = usual();
+    bench.unanswered(delete(3)).tx = Some(value(4));
+    let (stream, added, at) = (0, value(4), None);
+    let add = What::Add {
+        stream,
+        value: added,
+        id: at,
+    };
+    bench.unanswered(add).tx = Some(added);
+    assert_eq!(bench.crash(&[without_third()]), [Kind::PartialTransaction]);
+    let mut bench = usual();
+    bench.unanswered(delete(3)).tx = Some(value(4));
+    let add = What::Add {
+        stream,
+        value: added,
+        id: at,
+    };
+    bench.unanswered(add).tx = Some(added);
+    bench.answered(delete(3));
+    assert_eq!(bench.crash(&[without_third()]), []);
 }
