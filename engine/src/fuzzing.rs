@@ -17,7 +17,7 @@ use crate::format::record::{Record, StreamChange};
 use crate::format::segment::{FIELDS_LEN, Header};
 use crate::limits::SEGMENT_SIZE_MIN;
 use crate::log::scan::Bytes;
-use crate::snapshot::CheckpointCursor;
+use crate::snapshot::{CheckpointCursor, Section};
 use crate::state::State;
 use crate::storage::simulated::{SimulatedClock, SimulatedStorage};
 use crate::{
@@ -214,7 +214,9 @@ pub fn snapshots(data: &[u8]) {
         }
     }
     for section in sections {
-        if state.restore_part(section, log).is_err() {
+        let section = Section::decode(section);
+        let restored = section.and_then(|section| state.restore_part(section, log));
+        if restored.is_err() {
             return;
         }
     }
@@ -227,7 +229,8 @@ pub fn snapshots(data: &[u8]) {
         let mut section = Vec::new();
         let part = state.checkpoint_part(&mut cursor, log.end());
         part.encode(&mut section);
-        let restored = again.restore_part(&section, log);
+        let section = Section::decode(&section);
+        let restored = section.and_then(|section| again.restore_part(section, log));
         restored.expect("what was written is read");
         if part.is_last() {
             break;

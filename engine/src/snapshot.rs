@@ -74,6 +74,15 @@ impl Section {
         matches!(self, Self::Tail { .. })
     }
 
+    /// The section that `bytes` are; what they say of streams is not checked yet.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Contradiction> {
+        match bincode::decode_from_slice(bytes, CONFIG) {
+            Ok((section, len)) if len == bytes.len() => Ok(section),
+            Ok(_) => Err("a section of the checkpoint is longer than what it says"),
+            Err(_) => Err("a section of the checkpoint is malformed"),
+        }
+    }
+
     /// Appends the section to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         bincode::encode_into_std_write(self, out, CONFIG).expect("a vector takes all bytes");
@@ -153,10 +162,10 @@ impl State {
         section
     }
 
-    /// Takes in an encoded section; `log` learns where entries live.
+    /// Takes in a section; `log` learns where entries live.
     pub(crate) fn restore_part(
         &mut self,
-        section: &[u8],
+        section: Section,
         log: &mut Log,
     ) -> Result<(), Contradiction> {
         self.begin_recovery();
@@ -252,19 +261,13 @@ impl Reader {
     /// What the next section says; `sorted` is what its streams may lie in.
     pub(crate) fn take(
         &mut self,
-        section: &[u8],
+        section: Section,
         sorted: &mut SortedSet,
     ) -> Result<Part, Contradiction> {
         // A large stream whose end does not come was removed while the checkpoint was taken.
         let large = self.large.take();
-        let Ok((decoded, len)) = bincode::decode_from_slice::<Section, _>(section, CONFIG) else {
-            return Err("a section of the checkpoint is malformed");
-        };
-        if len != section.len() {
-            return Err("a section of the checkpoint is longer than what it says");
-        }
         let mut streams = Vec::new();
-        match decoded {
+        match section {
             Section::Head { mapping, covers } => return head(mapping, covers),
             Section::Streams(images) => {
                 let restored = images.into_iter().map(|image| image.restore(sorted));

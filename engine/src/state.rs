@@ -340,7 +340,7 @@ impl State {
         if holder.is_some_and(|holder| lsn < holder.modified) {
             return Ok(());
         }
-        let mut stream = Box::new(Stream::new(number, db, key));
+        let mut stream = Box::new(Stream::new(number, db, key.into()));
         stream.modified = lsn.plus(1);
         self.keyspace.insert(stream)
     }

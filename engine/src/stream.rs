@@ -58,10 +58,10 @@ pub(crate) const LARGE: usize = if cfg!(test) { 4 } else { 4 << 10 };
 
 impl Stream {
     /// An empty stream.
-    pub(crate) fn new(number: u64, db: u8, key: &[u8]) -> Self {
+    pub(crate) fn new(number: u64, db: u8, key: Box<[u8]>) -> Self {
         Self {
             number,
-            key: key.into(),
+            key,
             last_id: EntryId::MIN,
             entries_added: 0,
             modified: Lsn::ZERO,

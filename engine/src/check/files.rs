@@ -149,7 +149,8 @@ impl Check<'_> {
         for section in checkpoint::sections(&bytes) {
             let offset = (section.as_ptr().addr() - bytes.as_ptr().addr()) as u64;
             let mut what = None;
-            match reader.take(section, sorted) {
+            let decoded = snapshot::Section::decode(section);
+            match decoded.and_then(|section| reader.take(section, sorted)) {
                 Ok(snapshot::Part::Streams(streams)) => {
                     what = streams.into_iter().find_map(Result::err);
                 }

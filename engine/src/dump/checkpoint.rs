@@ -48,10 +48,8 @@ impl Dump<'_> {
 
     fn part(&mut self, path: &Path, part: Remains<'_>, reader: &mut snapshot::Reader) {
         let place = (part.offset, part.len);
-        let decoded = match part
-            .section
-            .and_then(|section| reader.take(section, &mut self.sorted.set))
-        {
+        let section = part.section.and_then(snapshot::Section::decode);
+        let decoded = match section.and_then(|section| reader.take(section, &mut self.sorted.set)) {
             Ok(decoded) => decoded,
             Err(what) => return self.bad(path, place, what),
         };

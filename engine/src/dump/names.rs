@@ -62,10 +62,8 @@ impl Names {
             }
             let mut reader = snapshot::Reader::default();
             for part in checkpoint::remains(&bytes) {
-                match part
-                    .section
-                    .and_then(|section| reader.take(section, sorted))
-                {
+                let section = part.section.and_then(snapshot::Section::decode);
+                match section.and_then(|section| reader.take(section, sorted)) {
                     Ok(snapshot::Part::Head { mapping, covers }) => {
                         (names.mapping, names.covers) = (mapping, covers);
                     }

@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use super::{Core, Parts, Shared};
 use crate::checkpoint::{self, Kept};
 use crate::error::io_error;
+use crate::group::Contradiction;
 use crate::index::corrupt_at;
 use crate::log::recovery::{self, Known};
 use crate::log::{Commit, Log, Prepare, Progress, replay};
 use crate::options::{Options, Recovery, Threads};
+use crate::snapshot::Section;
 use crate::sorted::{self, BlockCache, LostRun, SortedSet};
 use crate::state::{Mender, State};
 use crate::storage::{Clock, Storage};
@@ -26,6 +30,9 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const SORTED: &str = "sorted";
 /// The directory in which backups may be kept; nothing in it is looked at.
 pub const BACKUP: &str = "backup";
+
+/// Sections of a checkpoint that are decoded before they are taken in.
+const DECODED_AHEAD: usize = 8;
 
 /// What recovery found beside the state and the log.
 pub(super) struct Found {
@@ -132,7 +139,7 @@ impl Parts {
         let mut core = self.core_at(&mut found, sorted);
         let mut kept = checkpoints.older;
         if let Some((newest, bytes)) = checkpoints.newest {
-            restore(&mut core, &newest.path, &bytes)?;
+            restore(&mut core, &newest.path, &bytes, self.options.threads)?;
             kept.insert(0, newest);
             self.check_homes(&core.log, &mut report)?;
             self.report_lost(core.state.sorted.lost(), &mut report);
@@ -320,19 +327,31 @@ fn lost_entries(core: &Core) -> Vec<LostEntries> {
     gaps
 }
 
-fn restore(core: &mut Core, path: &Path, bytes: &[u8]) -> Result<()> {
-    for section in checkpoint::sections(bytes) {
-        if let Err(what) = core.state.restore_part(section, &mut core.log) {
-            // The checkpoint is right, the file that it names is not.
+/// Takes in a checkpoint: one thread decodes, another one makes streams of it.
+fn restore(core: &mut Core, path: &Path, bytes: &[u8], threads: Threads) -> Result<()> {
+    let mut take = |(section, decoded): (&[u8], Result<Section, Contradiction>)| {
+        let restored = decoded.and_then(|it| core.state.restore_part(it, &mut core.log));
+        restored.map_err(|what| {
+            // The checkpoint may be right, and the file that it names not.
             let damage = core.state.sorted.take_damage();
-            return Err(damage.unwrap_or_else(|| Error::Corrupt {
+            damage.unwrap_or_else(|| Error::Corrupt {
                 path: path.to_owned(),
                 offset: (section.as_ptr().addr() - bytes.as_ptr().addr()) as u64,
                 what,
-            }));
-        }
+            })
+        })
+    };
+    let mut decoded =
+        checkpoint::sections(bytes).map(|section| (section, Section::decode(section)));
+    if threads == Threads::Inline {
+        return decoded.try_for_each(take);
     }
-    Ok(())
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(DECODED_AHEAD);
+        // It ends with the last section, or when nobody listens any more.
+        scope.spawn(move || decoded.try_for_each(|section| sender.send(section)));
+        receiver.into_iter().try_for_each(&mut take)
+    })
 }
 
 impl Shared {

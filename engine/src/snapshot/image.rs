@@ -183,7 +183,7 @@ impl StreamImage {
                 return Err("groups of a stream in the checkpoint clash");
             }
         }
-        let mut stream = Stream::new(self.number, self.db, &self.key);
+        let mut stream = Stream::new(self.number, self.db, self.key.into());
         stream.last_id = id(self.last_id);
         stream.entries_added = self.entries_added;
         stream.modified = Lsn(self.covers);
@@ -406,12 +406,13 @@ impl NodeImage {
 
     fn restore(self) -> Result<Node, Contradiction> {
         let mut offset = 0u32;
-        let mut add = |(at, &step): (usize, &u32)| {
+        let mut add = |(at, step): (usize, u32)| {
             offset = offset.checked_add(step).filter(|_| at == 0 || step > 0)?;
             self.base.checked_add(u64::from(offset))?;
             Some(offset)
         };
-        let offsets: Option<Vec<_>> = self.steps.iter().enumerate().map(&mut add).collect();
+        // The same memory is used again.
+        let offsets: Option<Vec<_>> = self.steps.into_iter().enumerate().map(&mut add).collect();
         let offsets = offsets.filter(|offsets| !offsets.is_empty());
         Ok(Node {
             first_id: id(self.first_id),

@@ -14,7 +14,7 @@ use crate::format::record::Record;
 use crate::id::EntryId;
 use crate::index::id_at;
 use crate::lsn::Lsn;
-use crate::snapshot::CheckpointCursor;
+use crate::snapshot::{CheckpointCursor, Section};
 use crate::state::{Mender, State};
 
 /// Runs an operation for what it does to the state; whether it succeeds does not matter.
@@ -201,6 +201,7 @@ fn rebuild(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> Vec<u8> {
 pub(super) fn rebuilt(core: &mut Core, sections: &[Vec<u8>], lsns: &[Lsn]) -> State {
     let mut state = State::new(4, core.state.sorted.twin());
     for section in sections {
+        let section = Section::decode(section).unwrap();
         state.restore_part(section, &mut core.log).unwrap();
     }
     state.begin_recovery();
