@@ -1,7 +1,6 @@
 //! The figures of a running engine, and why it keeps the files that it keeps.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::merging::is_low;
@@ -9,6 +8,7 @@ use super::{Core, EngineStats, Pin, Pins, Shared};
 use crate::batch::Batch;
 use crate::log::Segment;
 use crate::sorted::SortedFile;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 impl Shared {
     pub(super) fn stats(&self, batch: &mut Batch<'_>) -> EngineStats {

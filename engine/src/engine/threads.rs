@@ -184,21 +184,27 @@ fn checkpoint_until(shared: &Shared, should_stop: &AtomicBool) {
 
 fn sort_until(shared: &Shared, should_stop: &AtomicBool) {
     let clock = &shared.parts.clock;
+    // One wake-up says that all is to stop, and the rest that it ends may not be the last one.
+    let rest = |time| {
+        if !should_stop.load(Ordering::SeqCst) {
+            thread::park_timeout(time);
+        }
+    };
     while !should_stop.load(Ordering::SeqCst) {
         let is_behind = shared.sort_backlog() >= SORT_BACKLOG;
         let mut began = clock.monotonic();
         // Half of one core at most, so that commands find the other half and the cache of theirs.
         let mut pace = || {
             if !is_behind {
-                thread::park_timeout(clock.monotonic().saturating_sub(began));
+                rest(clock.monotonic().saturating_sub(began));
                 began = clock.monotonic();
             }
             !should_stop.load(Ordering::SeqCst)
         };
         match attempt(|| shared.sort_once(LEFT, &mut pace)) {
             Some(true) => {}
-            Some(false) => thread::park_timeout(SORT_POLL),
-            None => thread::park_timeout(RETRY),
+            Some(false) => rest(SORT_POLL),
+            None => rest(RETRY),
         }
     }
 }

@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Growth;
 use super::segment::{Segment, name};
@@ -65,6 +65,8 @@ pub(crate) struct Prepare {
 struct Wanted {
     /// Where the next segment starts; `None` while the log is closed.
     first: Option<Lsn>,
+    /// The segment before that, which is being written to.
+    active: Option<Arc<Segment>>,
     /// What it has to hold at least, header included.
     len_min: u64,
     next: Option<Arc<Segment>>,
@@ -81,6 +83,8 @@ struct Wanted {
     is_over: bool,
     /// What the last round met.
     failed: Option<Failure>,
+    /// How many callers wait for a step or a round to end.
+    waiting: usize,
     /// Steps of work that have ended.
     steps: u64,
     /// Whether a round is under way; it releases the lock at times.
@@ -171,9 +175,15 @@ impl Prepare {
     }
 
     /// Starts over behind `active`; `next` and the reserve are what was found on disk.
-    pub(crate) fn restart(&self, active: &Segment, next: Option<Arc<Segment>>, has_reserve: bool) {
+    pub(crate) fn restart(
+        &self,
+        active: &Arc<Segment>,
+        next: Option<Arc<Segment>>,
+        has_reserve: bool,
+    ) {
         let mut wanted = self.lock_idle();
         wanted.first = Some(active.end_lsn());
+        wanted.active = Some(Arc::clone(active));
         wanted.next = next;
         wanted.has_reserve = has_reserve;
         wanted.len_min = 0;
@@ -184,7 +194,8 @@ impl Prepare {
 
     /// Room was found to be kept for checkpoints, and the last one took `used` bytes.
     pub(crate) fn keep_room(&self, found: Option<u64>, used: u64) {
-        let mut wanted = self.lock_idle();
+        // A round that is under way goes on; the next one makes what is missing then.
+        let mut wanted = self.wanted.lock();
         wanted.room = found.unwrap_or(wanted.room);
         if wanted.room < used.max(ROOM_STEP) {
             wanted.room_min = (used + used / 4).max(1).next_multiple_of(ROOM_STEP);
@@ -196,6 +207,7 @@ impl Prepare {
     pub(crate) fn pause(&self) {
         let mut wanted = self.lock_idle();
         wanted.first = None;
+        wanted.active = None;
     }
 
     /// Makes the first segment of a new log.
@@ -216,9 +228,12 @@ impl Prepare {
 
     fn lock_idle(&self) -> MutexGuard<'_, Wanted> {
         let mut wanted = self.wanted.lock();
+        wanted.waiting += 1;
+        self.changed.notify_all();
         while wanted.is_busy {
             self.changed.wait(&mut wanted);
         }
+        wanted.waiting -= 1;
         wanted
     }
 
@@ -263,10 +278,12 @@ impl Prepare {
                 continue;
             }
             let steps = wanted.steps;
+            wanted.waiting += 1;
             self.changed.notify_all();
             while wanted.steps == steps && !wanted.is_stopped {
                 self.changed.wait(&mut wanted);
             }
+            wanted.waiting -= 1;
         }
     }
 
@@ -306,6 +323,7 @@ impl Prepare {
         let mut wanted = self.wanted.lock();
         let next = wanted.next.take().expect("just made sure of");
         wanted.first = Some(next.end_lsn());
+        wanted.active = Some(Arc::clone(&next));
         wanted.len_min = 0;
         self.changed.notify_all();
         next
@@ -406,8 +424,9 @@ impl Prepare {
         match step {
             Step::MakeNext if lacks_next => {
                 let len = self.segment_size.max(len_min);
-                let made =
-                    MutexGuard::unlocked(wanted, || self.maker.make(&name(first), first, len))?;
+                let made = MutexGuard::unlocked(wanted, || {
+                    self.maker.make(&name(first), (first, len), self.pace())
+                })?;
                 self.publish_next(wanted, &made, first, len)
             }
             Step::UseReserve if lacks_next && wanted.has_reserve => {
@@ -428,7 +447,9 @@ impl Prepare {
             }
             Step::MakeReserve if !wanted.has_reserve => {
                 let made = MutexGuard::unlocked(wanted, || {
-                    let made = self.maker.make(RESERVE, Lsn::ZERO, self.segment_size)?;
+                    let made =
+                        self.maker
+                            .make(RESERVE, (Lsn::ZERO, self.segment_size), self.pace())?;
                     // It will not be written to soon, if ever. The cache may say no.
                     drop(made.file.drop_cache(0, self.segment_size));
                     self.maker.rename(&made.path, &self.maker.dir, RESERVE)
@@ -438,11 +459,24 @@ impl Prepare {
             }
             Step::MakeRoom if wanted.room < wanted.room_min => {
                 let len = wanted.room_min;
-                MutexGuard::unlocked(wanted, || self.maker.make_room(len))?;
+                MutexGuard::unlocked(wanted, || self.maker.make_room(len, self.pace()))?;
                 wanted.room = len;
                 Ok(())
             }
             Step::MakeNext | Step::UseReserve | Step::MakeReserve | Step::MakeRoom => Ok(()),
+        }
+    }
+
+    /// Rests as long as the work before took, so that half of the disk is left to others; not
+    /// while somebody waits, or might soon.
+    fn pace(&self) -> impl FnMut() {
+        let mut began = Instant::now();
+        move || {
+            let mut wanted = self.wanted.lock();
+            if wanted.has_thread && !wanted.is_hurried() {
+                self.changed.wait_for(&mut wanted, began.elapsed());
+            }
+            began = Instant::now();
         }
     }
 
@@ -465,6 +499,14 @@ impl Prepare {
 impl Wanted {
     fn has_next(&self, len_min: u64) -> bool {
         self.next.as_ref().is_some_and(|next| next.len() >= len_min)
+    }
+
+    /// Whether what is being made is needed at once, or the log may be done with the active segment
+    /// before the next one is there.
+    fn is_hurried(&self) -> bool {
+        let is_half_full = |active: &Arc<Segment>| active.bytes().len() as u64 > active.len() / 2;
+        let is_late = self.next.is_none() && self.active.as_ref().is_some_and(is_half_full);
+        self.is_stopped || self.waiting > 0 || is_late
     }
 
     fn has_reserves(&self) -> bool {

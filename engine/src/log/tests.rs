@@ -496,8 +496,9 @@ fn short_and_interrupted_writes_are_continued() {
 fn a_full_disk_refuses_growth_and_lets_the_rest_go_on() {
     let storage = SimulatedStorage::new();
     let journal = Journal::open(&storage).unwrap();
-    // The active one, the next one, the reserve.
-    storage.set_capacity(Some(storage.used()));
+    // The active one, the next one, the reserve, and less than another one.
+    let used = storage.used();
+    storage.set_capacity(Some(used + 4096));
     let mut acked = 0;
     while journal.put(&record(acked, 500)).is_ok() {
         acked += 1;
@@ -506,6 +507,7 @@ fn a_full_disk_refuses_growth_and_lets_the_rest_go_on() {
     let refused = journal.append(&[&record(0, 500)]);
     assert!(matches!(refused, Err(Error::DiskFull)));
     assert!(!journal.progress.is_poisoned());
+    assert_eq!(storage.used(), used, "what was begun is gone");
     let mut shrunk = 0;
     loop {
         let mut log = journal.log.lock();

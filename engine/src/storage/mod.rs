@@ -80,8 +80,8 @@ pub trait StorageFile: Send + Sync {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// Makes the bytes and the length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Fills `[offset, offset + len)`, which lies at or behind the end of the file, with zeros,
-    /// and makes them durable.
+    /// Fills `[offset, offset + len)`, where nothing was written yet, with zeros, and makes them
+    /// durable.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Forgets what is cached of `[offset, offset + len)`, so that reads show what the disk holds.
     fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()>;
