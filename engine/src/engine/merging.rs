@@ -104,7 +104,7 @@ impl Shared {
     pub(super) fn merge_file(&self, pass: &mut MergePass, pace: Pace<'_>) -> Result<bool> {
         let mut sources = Vec::new();
         let gather = |builder: &mut Builder<'_>| self.gather(builder, pass, &mut sources, pace);
-        let Some(file) = self.make_file(self.merged(), gather)? else {
+        let Some(file) = self.make_file(&self.sorting.merged, gather)? else {
             return Ok(false);
         };
         let replaced = self.replace(&file, sources);

@@ -17,7 +17,7 @@
 //! A damaged entry stays where it is: its segment, and all behind it, are not sorted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,7 +61,7 @@ pub(super) struct Sorting {
     /// Bytes of the files that were made of log segments since open, ...
     sorted: AtomicU64,
     /// ... and of those that were made of other files.
-    merged: AtomicU64,
+    pub(super) merged: AtomicU64,
     /// Where the log ends that passes have gone through.
     looked: AtomicU64,
     failure: Mutex<Option<String>>,
@@ -112,7 +112,7 @@ impl Sorting {
     }
 
     /// The live entries that a damaged file had.
-    pub(super) fn damaged(&self, path: &std::path::Path) -> Option<u64> {
+    pub(super) fn damaged(&self, path: &Path) -> Option<u64> {
         self.damaged.lock().get(path).copied()
     }
 
@@ -359,11 +359,6 @@ impl Shared {
             drop(moved);
         }
         Ok(())
-    }
-
-    /// Where files are counted that are made of other ones.
-    pub(super) fn merged(&self) -> &AtomicU64 {
-        &self.sorting.merged
     }
 }
 

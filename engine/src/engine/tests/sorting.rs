@@ -104,6 +104,11 @@ fn pictures() -> (Vec<String>, u64) {
         step(&engine).unwrap();
         pictures.push(picture(&engine));
     }
+    let stats = engine.stats();
+    assert!(
+        stats.sorted_written > 0 && stats.merged_written > 0,
+        "{stats:?}"
+    );
     (pictures, storage.calls())
 }
 
