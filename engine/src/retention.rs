@@ -18,6 +18,8 @@ use std::collections::{BTreeSet, VecDeque};
 pub struct Retention {
     /// How old an entry may grow by its ID, in milliseconds.
     pub age_ms: Option<u64>,
+    /// How many bytes on disk.
+    pub bytes: Option<u64>,
     /// How many entries.
     pub length: Option<u64>,
     /// Whether what all groups have acknowledged may go.
@@ -32,6 +34,7 @@ impl Retention {
     pub fn over(self, defaults: Kept) -> Kept {
         Kept {
             age_ms: self.age_ms.unwrap_or(defaults.age_ms),
+            bytes: self.bytes.unwrap_or(defaults.bytes),
             length: self.length.unwrap_or(defaults.length),
             acked: self.acked.unwrap_or(defaults.acked),
             acked_age_ms: self.acked_age_ms.unwrap_or(defaults.acked_age_ms),
@@ -44,6 +47,8 @@ impl Retention {
 pub struct Kept {
     /// How old an entry may grow by its ID, in milliseconds.
     pub age_ms: u64,
+    /// How many bytes on disk.
+    pub bytes: u64,
     /// How many entries.
     pub length: u64,
     /// Whether what all groups have acknowledged may go.
@@ -55,7 +60,7 @@ pub struct Kept {
 impl Kept {
     /// Whether nothing is ever let go.
     pub(crate) fn is_all(&self) -> bool {
-        self.age_ms == 0 && self.length == 0 && !self.acked
+        self.age_ms == 0 && self.bytes == 0 && self.length == 0 && !self.acked
     }
 
     /// How old the first entry may grow, in milliseconds, if there is a bound.

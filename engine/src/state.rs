@@ -286,6 +286,8 @@ impl State {
         let kept = stream.retention().over(self.kept_by_default);
         let is_asked = match change {
             StreamChange::RetentionSet { .. } => true,
+            // A stream that was copied or restored has all that it will have.
+            StreamChange::CountersSet { .. } => !kept.is_all(),
             StreamChange::EntryAdded { id, .. } => {
                 let has_groups = stream.group_count() > 0;
                 // A cursor may have been set ahead: nobody will ever read the entry.

@@ -213,8 +213,12 @@ impl Stream {
             | StreamChange::GroupRemoved { .. } => {
                 unreachable!("the state applies these, and keeps what they remove")
             }
-            StreamChange::EntryAdded { id, starts_node } => {
-                self.add_entry(id, starts_node, lsn)?;
+            StreamChange::EntryAdded {
+                id,
+                starts_node,
+                len,
+            } => {
+                self.add_entry(id, starts_node, (lsn, len))?;
                 log.entry_lives(lsn);
             }
             StreamChange::ExpirySet { expiry_ms } => self.extra_mut().expiry_ms = expiry_ms,
@@ -295,11 +299,16 @@ impl Stream {
         }
     }
 
-    fn add_entry(&mut self, id: EntryId, starts_node: bool, lsn: Lsn) -> Result<(), Contradiction> {
+    fn add_entry(
+        &mut self,
+        id: EntryId,
+        starts_node: bool,
+        at: (Lsn, u32),
+    ) -> Result<(), Contradiction> {
         if id <= self.last_id {
             return Err("a record adds an entry with an ID that is not above the last");
         }
-        if !self.index.push(id, lsn, starts_node) {
+        if !self.index.push(id, at, starts_node) {
             return Err("a record adds an entry to a node that does not exist");
         }
         self.last_id = id;

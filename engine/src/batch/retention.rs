@@ -1,8 +1,8 @@
 //! What streams let go by themselves.
 //!
 //! What goes lies at the head, and its removal is logged like any other trim: to groups, replay and
-//! who waits it is one. A length is kept to by whoever adds entries, in steps of
-//! up to a node; what grows too old, or was acknowledged by all groups, goes when somebody calls
+//! who waits it is one. A length and a number of bytes are kept to by whoever adds entries; what
+//! grows too old, or was acknowledged by all groups, goes when somebody calls
 //! [`Batch::retain_due`], which looks at the streams only of which something is due.
 
 use super::Batch;
@@ -23,8 +23,12 @@ const PAUSE_SHARE: u64 = 100;
 const PAUSE_MIN_MS: u64 = 100;
 /// ... and at most. What cannot be removed is tried again after as long.
 const PAUSE_MAX_MS: u64 = 60_000;
-/// The length may be exceeded by a part of it, and not more than a node, before entries go.
-const LENGTH_SLACK_SHARE: u64 = 16;
+/// Length and bytes may be exceeded by a part of them before entries go, ...
+const SLACK_SHARE: u64 = 16;
+/// ... the length by no more than a node, the bytes by no more than this. They are counted when a
+/// node starts, and for entries that are as large as this share of what is kept.
+const BYTES_SLACK_MAX: u64 = 1 << 20;
+const LARGE_SHARE: u64 = 64;
 
 impl Batch<'_> {
     /// Sets how much of a stream is kept.
@@ -90,13 +94,9 @@ impl Batch<'_> {
         std::mem::take(&mut self.retained)
     }
 
-    /// An entry was added: others may have to go.
-    pub(super) fn retain_length(&mut self, slot: u32) {
-        let state = &self.guard.state;
-        let stream = self.stream_in(slot);
-        let length = stream.retention().over(state.kept_by_default).length;
-        let slack = (length / LENGTH_SLACK_SHARE).min(state.node_entries_max.into());
-        if length > 0 && stream.index.len() > length + slack {
+    /// An entry of so many bytes was added: others may have to go.
+    pub(super) fn retain_added(&mut self, slot: u32, added: usize) {
+        if self.is_too_large(slot, added as u64) {
             // The entry is there; who looks after streams tries again, and says what is wrong.
             if self.retain(slot).is_err()
                 && let Some((lines, place)) = self.guard.state.keyspace.place_mut(slot)
@@ -104,6 +104,22 @@ impl Batch<'_> {
                 lines.ask(slot, place);
             }
         }
+    }
+
+    /// Whether a stream has too many entries, or too many bytes of them, with an entry of `added`
+    /// bytes.
+    fn is_too_large(&self, slot: u32, added: u64) -> bool {
+        let state = &self.guard.state;
+        let index = &self.stream_in(slot).index;
+        let kept = self.stream_in(slot).retention().over(state.kept_by_default);
+        let slack = (kept.length / SLACK_SHARE).min(state.node_entries_max.into());
+        if kept.length > 0 && index.len() > kept.length + slack {
+            return true;
+        }
+        let slack = (kept.bytes / SLACK_SHARE).min(BYTES_SLACK_MAX);
+        let is_counted = kept.bytes > 0
+            && (index.has_new_node() || added.saturating_mul(LARGE_SHARE) > kept.bytes);
+        is_counted && index.bytes() > kept.bytes.saturating_add(slack)
     }
 
     /// Removes what a stream need not keep.
@@ -123,6 +139,13 @@ impl Batch<'_> {
             self.remove_decided(slot, &removal, false)?;
             self.guard.state.retained += head;
             self.retained.push((db, key));
+            // Entries are not all of one size: there may be more to remove.
+            let stream = self.stream_in(slot);
+            if surplus_bytes(&stream.index, kept.bytes) > 0
+                && let Some((lines, place)) = self.guard.state.keyspace.place_mut(slot)
+            {
+                lines.ask(slot, place);
+            }
         }
         Ok(())
     }
@@ -152,7 +175,16 @@ fn surplus(stream: &Stream, kept: Kept, now_ms: u64, log: &Log) -> Result<u64> {
         first_kept = first_kept.max(first);
         first_kept = first_kept.max(first_of_age(kept.acked_age_ms, now_ms));
     }
-    Ok(by_length.max(rank_of(index, first_kept, log)?))
+    let by_size = by_length.max(surplus_bytes(index, kept.bytes));
+    Ok(by_size.max(rank_of(index, first_kept, log)?))
+}
+
+/// How many entries at the head are beyond so many bytes; 0 stands for any number.
+fn surplus_bytes(index: &Index, bytes: u64) -> u64 {
+    match bytes {
+        0 => 0,
+        _ => index.count_of_bytes(index.bytes().saturating_sub(bytes)),
+    }
 }
 
 fn rank_of(index: &Index, id: EntryId, log: &Log) -> Result<u64> {

@@ -144,7 +144,7 @@ impl Batch<'_> {
         let put = |out: &mut Vec<u8>, head| entry::put(out, head, body_len, fields);
         self.append_entry(addition, put, record_len);
         self.count(1);
-        self.retain_length(slot);
+        self.retain_added(slot, body_len);
         Ok(id)
     }
 
@@ -321,7 +321,9 @@ impl Batch<'_> {
             .stream(slot)
             .expect("the slot was just found");
         let starts_node = stream.index.must_start_node(reach, entries_max);
+        let mut len = 0;
         let lsn = log.append(len_max, |out, lsn| {
+            let start = out.len();
             let head = NewEntry {
                 lsn,
                 stream: number,
@@ -329,8 +331,14 @@ impl Batch<'_> {
                 starts_node,
             };
             put(out, head);
+            len = out.len() - start;
         });
-        let change = StreamChange::EntryAdded { id, starts_node };
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let change = StreamChange::EntryAdded {
+            id,
+            starts_node,
+            len,
+        };
         let record = Record::Stream {
             stream: number,
             change,

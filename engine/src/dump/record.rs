@@ -59,7 +59,9 @@ pub(super) fn values<'a>(
         Record::DatabasesSwapped { a, b } => vec![("a", number(*a)), ("b", number(*b))],
         Record::DatabaseFlushed { db } => vec![("db", number(*db))],
         Record::Stream {
-            change: StreamChange::EntryAdded { id, starts_node },
+            change: StreamChange::EntryAdded {
+                id, starts_node, ..
+            },
             ..
         } => {
             let entry = entry::entry(bytes, lsn);
@@ -84,7 +86,9 @@ fn of_stream<'a>(change: &'a StreamChange<'a>) -> Values<'a> {
         }
         StreamChange::Removed => Vec::new(),
         StreamChange::ExpirySet { expiry_ms } => vec![("expiry_ms", (*expiry_ms).into())],
-        StreamChange::EntryAdded { id, starts_node } => {
+        StreamChange::EntryAdded {
+            id, starts_node, ..
+        } => {
             vec![
                 ("id", Value::Id(*id)),
                 ("starts_node", Value::Flag(*starts_node)),
@@ -151,6 +155,7 @@ fn of_stream<'a>(change: &'a StreamChange<'a>) -> Values<'a> {
 pub(super) fn of_retention(retention: Retention) -> Values<'static> {
     vec![
         ("age_ms", retention.age_ms.into()),
+        ("bytes", retention.bytes.into()),
         ("length", retention.length.into()),
         ("acked", retention.acked.map_or(Value::None, Value::Flag)),
         ("acked_age_ms", retention.acked_age_ms.into()),

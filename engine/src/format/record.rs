@@ -54,8 +54,12 @@ pub(crate) enum StreamChange<'a> {
     Moved { db: u8, key: &'a [u8] },
     /// Its expiry was set or cleared.
     ExpirySet { expiry_ms: Option<u64> },
-    /// An entry was added.
-    EntryAdded { id: EntryId, starts_node: bool },
+    /// An entry was added, in a record of so many bytes.
+    EntryAdded {
+        id: EntryId,
+        starts_node: bool,
+        len: u32,
+    },
     /// `count` entries at the head were removed; `first` is now the first, `0-0` if there is none.
     Trimmed { count: u64, first: EntryId },
     /// Entries were removed one by one.
@@ -177,6 +181,7 @@ impl<'a> Record<'a> {
             let change = StreamChange::EntryAdded {
                 id: head.id,
                 starts_node: head.starts_node,
+                len: u32::try_from(head.record_len()).unwrap_or(u32::MAX),
             };
             return Some(Record::Stream {
                 stream: head.stream,
@@ -390,13 +395,15 @@ impl<'a> StreamChange<'a> {
 
 fn put_retention(out: &mut Vec<u8>, retention: Retention) {
     put_option(out, retention.age_ms);
+    put_option(out, retention.bytes);
     put_option(out, retention.length);
     put_option(out, retention.acked.map(u64::from));
     put_option(out, retention.acked_age_ms);
 }
 
 fn take_retention(input: &mut &[u8]) -> Option<Retention> {
-    let (age_ms, length) = (take_option(input)?, take_option(input)?);
+    let (age_ms, bytes) = (take_option(input)?, take_option(input)?);
+    let length = take_option(input)?;
     let acked = match take_option(input)? {
         None => None,
         Some(flag @ 0..=1) => Some(flag == 1),
@@ -405,6 +412,7 @@ fn take_retention(input: &mut &[u8]) -> Option<Retention> {
     let acked_age_ms = take_option(input)?;
     Some(Retention {
         age_ms,
+        bytes,
         length,
         acked,
         acked_age_ms,
@@ -549,6 +557,7 @@ mod tests {
             StreamChange::RetentionSet {
                 retention: Retention {
                     age_ms: Some(u64::MAX),
+                    bytes: Some(1 << 40),
                     length: Some(0),
                     acked: Some(true),
                     acked_age_ms: None,

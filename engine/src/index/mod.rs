@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! runs     [ file slot skip live ] [ ... ]             the older entries: no memory an entry
-//! nodes    [ first_id last_id base added | offsets u32 u32 u32 ... ] [ ... ] [ ... ]
-//!                                          ^ LSN of a live entry = base + offset
+//! nodes    [ first_id last_id base added bytes | offsets u32 u32 u32 ... ] [ ... ] [ ... ]
+//!                                                ^ LSN of a live entry = base + offset
 //! ```
 //!
 //! Four bytes an entry of the log. A node holds up to `stream-node-max-entries` entries, counted as
@@ -14,6 +14,7 @@
 //! The first node's `first_id` is the ID of the stream's first entry; the others' is an ID above
 //! all of the node before and not above any of its own.
 
+mod bytes;
 mod extents;
 mod merge;
 mod nodes;
@@ -176,14 +177,16 @@ impl Index {
             last_id: last.tail.last_id,
             base: Lsn(last.base),
             added: last.tail.added,
+            bytes: 0,
             offsets: Vec::new(),
         })
     }
 
     /// Adds an entry behind all others; false if it cannot go into the node that it says.
-    pub(crate) fn push(&mut self, id: EntryId, lsn: Lsn, starts_node: bool) -> bool {
+    pub(crate) fn push(&mut self, id: EntryId, at: (Lsn, u32), starts_node: bool) -> bool {
+        let (lsn, bytes) = at;
         if starts_node {
-            self.nodes.push(Node::new(id, lsn));
+            self.nodes.push(Node::new(id, lsn, bytes));
             self.length += 1;
             return true;
         }
@@ -199,6 +202,7 @@ impl Index {
         };
         node.offsets.push(offset);
         node.added = node.added.saturating_add(1);
+        node.bytes = node.bytes.saturating_add(bytes);
         node.last_id = id;
         self.nodes.resized(last, 1);
         self.length += 1;
@@ -235,6 +239,7 @@ impl Index {
             let taken = usize::try_from(left)
                 .map_or(node.offsets.len(), |left| left.min(node.offsets.len()));
             let base = node.base.0;
+            node.take_bytes(taken);
             node.offsets
                 .drain(..taken)
                 .for_each(|offset| dead(Lsn(base + u64::from(offset))));
@@ -264,6 +269,11 @@ impl Index {
         }
         self.length -= taken;
         self.nodes.take(whole)
+    }
+
+    /// Whether the last node has one entry.
+    pub(crate) fn has_new_node(&self) -> bool {
+        self.last_node().is_some_and(|node| node.added == 1)
     }
 
     /// How many entries the first node of the log holds.
@@ -324,6 +334,7 @@ impl Index {
         let Some(node) = self.nodes.get_mut(index) else {
             return false;
         };
+        node.take_bytes(1);
         node.offsets.remove(position.at);
         let is_empty = node.offsets.is_empty();
         self.nodes.resized(index, -1);

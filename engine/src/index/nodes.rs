@@ -26,16 +26,19 @@ pub(crate) struct Node {
     pub(crate) base: Lsn,
     /// Entries ever added.
     pub(crate) added: u32,
+    /// Bytes of the records of its live entries; of a part of them, their share.
+    pub(crate) bytes: u32,
     pub(crate) offsets: Vec<u32>,
 }
 
 impl Node {
-    pub(super) fn new(id: EntryId, lsn: Lsn) -> Self {
+    pub(super) fn new(id: EntryId, lsn: Lsn, bytes: u32) -> Self {
         Self {
             first_id: id,
             last_id: id,
             base: lsn,
             added: 1,
+            bytes,
             offsets: vec![0],
         }
     }
@@ -52,6 +55,14 @@ impl Node {
         self.offsets
             .iter()
             .map(|&offset| Lsn(self.base.0 + u64::from(offset)))
+    }
+
+    /// Takes off the share of bytes of `count` entries that are about to go.
+    pub(super) fn take_bytes(&mut self, count: usize) -> u32 {
+        let share = u64::from(self.bytes) * count as u64 / self.offsets.len().max(1) as u64;
+        let share = u32::try_from(share).unwrap_or(u32::MAX).min(self.bytes);
+        self.bytes -= share;
+        share
     }
 
     pub(super) fn offset_of(&self, lsn: Lsn) -> Option<u32> {
@@ -299,7 +310,7 @@ mod tests {
             for (lsn, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Push(entries) => {
-                        let mut node = Node::new(EntryId::MIN, Lsn(lsn as u64));
+                        let mut node = Node::new(EntryId::MIN, Lsn(lsn as u64), 0);
                         node.offsets = (0..entries).collect();
                         nodes.push(node);
                         model.push(entries);

@@ -381,6 +381,17 @@ impl Run {
         self.file.share_len(u64::from(self.live))
     }
 
+    /// Bytes of the file that its live entries take: whole blocks from that of the first one on,
+    /// and of these the share of those that were not deleted. 0 if a row that tells is damaged.
+    pub(crate) fn bytes(&self) -> u64 {
+        let stored = self.row().and_then(|row| {
+            let stored = self.file.stored_from(&row, self.skip)?;
+            let entries = u64::from(row.entries.saturating_sub(self.skip).max(1));
+            Ok(stored.saturating_mul(u64::from(self.live)) / entries)
+        });
+        stored.unwrap_or(0)
+    }
+
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
         let extra = self.extra.as_ref();

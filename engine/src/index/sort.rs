@@ -106,8 +106,14 @@ impl Index {
         };
         let count = node.lsns().take_while(|lsn| *lsn <= last).count();
         if count > 0 {
+            let bytes = node.take_bytes(count);
             let offsets = node.offsets.drain(..count).collect();
-            taken.push_back(Node { offsets, ..*node });
+            let part = Node {
+                bytes,
+                offsets,
+                ..*node
+            };
+            taken.push_back(part);
             self.nodes.resized(0, -to_i32(count));
         }
         (taken, count > 0)

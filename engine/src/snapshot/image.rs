@@ -50,6 +50,7 @@ struct ProducersImage {
 #[derive(Encode, Decode)]
 struct RetentionImage {
     age_ms: Option<u64>,
+    bytes: Option<u64>,
     length: Option<u64>,
     acked: Option<bool>,
     acked_age_ms: Option<u64>,
@@ -89,6 +90,7 @@ pub(crate) struct NodeImage {
     last_id: IdImage,
     base: u64,
     added: u32,
+    bytes: u32,
     /// Distances between offsets, the first from the base.
     steps: Vec<u32>,
 }
@@ -261,12 +263,14 @@ impl RetentionImage {
     fn of(retention: Retention) -> Option<Self> {
         let Retention {
             age_ms,
+            bytes,
             length,
             acked,
             acked_age_ms,
         } = retention;
         (retention != Retention::default()).then_some(Self {
             age_ms,
+            bytes,
             length,
             acked,
             acked_age_ms,
@@ -276,6 +280,7 @@ impl RetentionImage {
     fn restore(self) -> Retention {
         Retention {
             age_ms: self.age_ms,
+            bytes: self.bytes,
             length: self.length,
             acked: self.acked,
             acked_age_ms: self.acked_age_ms,
@@ -396,6 +401,7 @@ impl NodeImage {
             last_id: image(node.last_id),
             base: node.base.0,
             added: node.added,
+            bytes: node.bytes,
             steps: node.offsets.iter().map(step).collect(),
         }
     }
@@ -419,6 +425,7 @@ impl NodeImage {
             last_id: id(self.last_id),
             base: Lsn(self.base),
             added: self.added,
+            bytes: self.bytes,
             offsets: offsets.ok_or("a node in the checkpoint is malformed")?,
         })
     }

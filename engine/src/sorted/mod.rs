@@ -231,6 +231,14 @@ impl SortedFile {
         Ok(run.first_block + behind.saturating_sub(1))
     }
 
+    /// Bytes of the blocks of a run from that on which holds an ordinal.
+    pub(crate) fn stored_from(&self, run: &RunRow, ordinal: u32) -> Result<u64> {
+        let first: BlockRow = self.row(self.block_of(run, ordinal)?)?;
+        let last: BlockRow = self.row(run.first_block + run.blocks - 1)?;
+        let end = last.offset.saturating_add(u64::from(last.len));
+        Ok(end.saturating_sub(first.offset))
+    }
+
     /// The block of the file with that number, from the cache or for the cache.
     pub(crate) fn cached_block(&self, number: u32) -> Result<Arc<Block>> {
         if let Some(block) = self.cache.find(self.id, number) {

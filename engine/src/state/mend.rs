@@ -159,10 +159,7 @@ impl Mender {
             return Ok(None);
         };
         let fitted = match *change {
-            StreamChange::EntryAdded { id, starts_node } => StreamChange::EntryAdded {
-                id,
-                starts_node: starts_node || stream.index.must_start_node(lsn, u32::MAX),
-            },
+            StreamChange::EntryAdded { .. } => with_node(change, &stream.index, lsn),
             StreamChange::Trimmed { first, .. } => {
                 let count = trimmed(&stream.index, first, log);
                 let first = first_left(&stream.index, &|at, _| at >= count, first, log);
@@ -417,6 +414,15 @@ fn lost_name(kind: &str, number: u64, is_free: &dyn Fn(&[u8]) -> bool) -> Vec<u8
     }
     let mut tries = (2u64..).map(|n| format!("alluvium:lost:{kind}:{number:x}:{n}").into_bytes());
     tries.find(|name| is_free(name)).unwrap_or(plain)
+}
+
+/// The change with a node for the entry that it adds.
+fn with_node<'a>(change: &StreamChange<'a>, index: &Index, lsn: Lsn) -> StreamChange<'a> {
+    let mut change = change.clone();
+    if let StreamChange::EntryAdded { starts_node, .. } = &mut change {
+        *starts_node |= index.must_start_node(lsn, u32::MAX);
+    }
+    change
 }
 
 /// Leaves the entries that are there, and tells where they are.

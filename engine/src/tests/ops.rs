@@ -247,6 +247,7 @@ fn kept() -> impl Strategy<Value = Kept> {
     let length = prop_oneof![2 => 1u64..40, 1 => Just(0)];
     (age_ms(), length, any::<bool>(), age_ms()).prop_map(|(age_ms, length, acked, acked_age_ms)| {
         Kept {
+            bytes: 0,
             age_ms,
             length,
             acked,
@@ -257,6 +258,7 @@ fn kept() -> impl Strategy<Value = Kept> {
 
 fn retention() -> impl Strategy<Value = Retention> {
     (kept(), any::<[bool; 4]>()).prop_map(|(kept, is_set)| Retention {
+        bytes: None,
         age_ms: is_set[0].then_some(kept.age_ms),
         length: is_set[1].then_some(kept.length),
         acked: is_set[2].then_some(kept.acked),

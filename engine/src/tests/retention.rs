@@ -114,6 +114,104 @@ fn a_length_is_kept_to_by_additions_and_when_it_is_set() {
     assert_eq!(batch.stream(0, KEY).unwrap().length, 3);
 }
 
+fn bytes(bytes: u64) -> Retention {
+    Retention {
+        bytes: Some(bytes),
+        ..Retention::default()
+    }
+}
+
+/// Bytes that a stream takes by the index.
+fn held(batch: &mut Batch<'_>, key: &[u8]) -> u64 {
+    let slot = batch.core().state.keyspace.find(0, key).unwrap();
+    let stream = batch.core().state.keyspace.stream(slot).unwrap();
+    stream.index.bytes()
+}
+
+/// Adds entries with the given milliseconds and a value of `len` bytes.
+fn add_large(batch: &mut Batch<'_>, ms: impl IntoIterator<Item = u64>, len: usize) {
+    for ms in ms {
+        let id = NewId::Given(EntryId::new(ms, 0));
+        batch.add(0, KEY, id, &[b"f", &vec![b'v'; len]]).unwrap();
+    }
+}
+
+#[test]
+fn bytes_are_kept_to_by_additions_and_when_they_are_set() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    add_large(&mut batch, 1..=100, 100);
+    let each = held(&mut batch, KEY) / 100;
+    assert!((100..150).contains(&each), "{each}");
+    batch.set_retention(0, KEY, bytes(50 * each)).unwrap();
+    assert_eq!(at(&mut batch, KEY, 0), (50, 51));
+    // Counted when a node starts: 50, a sixteenth, and what a node of 4 may add to that.
+    for ms in 101..=300 {
+        add_large(&mut batch, [ms], 100);
+        let length = batch.stream(0, KEY).unwrap().length;
+        assert!((50..=50 + 3 + 4).contains(&length), "{length}");
+    }
+    // An entry that is large takes many small ones with it, and the last one stays in any case.
+    add_large(&mut batch, [301], 40 * usize::try_from(each).unwrap());
+    assert!(held(&mut batch, KEY) <= 54 * each);
+    add_large(&mut batch, [302], 100 * usize::try_from(each).unwrap());
+    assert_eq!(at(&mut batch, KEY, 0), (1, 302));
+}
+
+#[test]
+fn bytes_are_those_on_disk_and_the_same_after_a_restart() {
+    let storage = SimulatedStorage::new();
+    let engine = open(&storage);
+    let mut batch = engine.lock();
+    add_large(&mut batch, 1..=200, 100);
+    let in_log = held(&mut batch, KEY);
+    // What went takes its share along.
+    let ids: Vec<_> = (100..120).map(|ms| EntryId::new(ms, 0)).collect();
+    batch.delete_entries(0, KEY, &ids).unwrap();
+    assert_eq!(held(&mut batch, KEY), in_log / 200 * 180);
+    batch.end_command();
+    drop(batch);
+    for _ in 0..2 {
+        engine.checkpoint().unwrap();
+        engine.reload().unwrap();
+        assert_eq!(held(&mut engine.lock(), KEY), in_log / 200 * 180);
+    }
+    super::sort_all(&engine);
+    let mut batch = engine.lock();
+    let sorted = held(&mut batch, KEY);
+    assert!(
+        sorted < in_log / 2,
+        "{sorted} of {in_log}: all values are equal"
+    );
+    drop(batch);
+    engine.reload().unwrap();
+    let mut batch = engine.lock();
+    assert_eq!(held(&mut batch, KEY), sorted);
+    batch.set_retention(0, KEY, bytes(sorted / 2)).unwrap();
+    at(&mut batch, KEY, 0);
+    assert!(held(&mut batch, KEY) <= sorted / 2);
+    let length = batch.stream(0, KEY).unwrap().length;
+    assert!((1..180).contains(&length), "{length}");
+}
+
+#[test]
+fn a_copy_is_looked_at_when_all_of_it_is_there() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    add(&mut batch, KEY, 1..=20);
+    batch.set_retention(0, KEY, length(0)).unwrap();
+    batch.set_retention_defaults(Kept {
+        length: 5,
+        ..Kept::default()
+    });
+    assert_eq!(at(&mut batch, KEY, 0).0, 20);
+    batch.copy(0, KEY, 0, b"copy").unwrap();
+    batch
+        .set_retention(0, b"copy", Retention::default())
+        .unwrap();
+    assert_eq!(at(&mut batch, b"copy", 0).0, 5);
+}
+
 #[test]
 fn what_all_groups_have_acknowledged_goes_and_nothing_else() {
     let engine = open(&SimulatedStorage::new());

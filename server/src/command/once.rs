@@ -20,7 +20,8 @@ pub(crate) static SPECS: &[Spec] = &[
         summary: "Sets for how long and how many messages of each producer a stream remembers, and how \
                   much of it is kept.",
         syntax: "key [IDMP-DURATION seconds] [IDMP-MAXSIZE count] \
-                 [RETENTION-AGE <milliseconds | DEFAULT>] [RETENTION-LENGTH <entries | DEFAULT>] \
+                 [RETENTION-AGE <milliseconds | DEFAULT>] [RETENTION-BYTES <bytes | DEFAULT>] \
+                 [RETENTION-LENGTH <entries | DEFAULT>] \
                  [RETENTION-ACKED <YES | NO | DEFAULT>] \
                  [RETENTION-ACKED-MAX-AGE <milliseconds | DEFAULT>]",
         handler: xcfgset,

@@ -8,10 +8,11 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 
 const AGE: &str = "RETENTION-AGE";
+const BYTES: &str = "RETENTION-BYTES";
 const LENGTH: &str = "RETENTION-LENGTH";
 const ACKED: &str = "RETENTION-ACKED";
 const ACKED_AGE: &str = "RETENTION-ACKED-MAX-AGE";
-const NAMES: [&str; 4] = [AGE, LENGTH, ACKED, ACKED_AGE];
+const NAMES: [&str; 5] = [AGE, BYTES, LENGTH, ACKED, ACKED_AGE];
 /// The value that leaves a setting to the configuration.
 const DEFAULT: &str = "DEFAULT";
 
@@ -46,6 +47,7 @@ impl Options {
         let retention = &mut self.retention;
         match known {
             AGE => retention.age_ms = number(known, value)?,
+            BYTES => retention.bytes = number(known, value)?,
             LENGTH => retention.length = number(known, value)?,
             ACKED => retention.acked = flag(value)?,
             _ => retention.acked_age_ms = number(known, value)?,
@@ -81,8 +83,9 @@ fn flag(value: &[u8]) -> Result<Option<bool>, Refusal> {
 
 /// How many pairs XINFO STREAM shows of these settings: those that were set.
 pub(super) fn shown(retention: Retention) -> usize {
-    let numbers = [retention.age_ms, retention.length, retention.acked_age_ms];
-    numbers.into_iter().flatten().count() + usize::from(retention.acked.is_some())
+    let numbers = [retention.age_ms, retention.bytes, retention.length];
+    let numbers = numbers.into_iter().chain([retention.acked_age_ms]);
+    numbers.flatten().count() + usize::from(retention.acked.is_some())
 }
 
 /// Shows the settings that were set.
@@ -94,6 +97,7 @@ pub(super) fn show(reply: &mut Reply, retention: Retention) {
         }
     };
     number(b"retention-age", retention.age_ms);
+    number(b"retention-bytes", retention.bytes);
     number(b"retention-length", retention.length);
     if let Some(acked) = retention.acked {
         reply.bulk(b"retention-acked");
@@ -139,6 +143,10 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         for (words, refusal) in [
+            (
+                "RETENTION-BYTES 1mb",
+                "ERR RETENTION-BYTES must be a number",
+            ),
             ("RETENTION-AGE -1", "ERR RETENTION-AGE must be a number"),
             (
                 "retention-length x",

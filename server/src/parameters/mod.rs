@@ -110,6 +110,8 @@ pub struct Config {
     pub stream_idmp_maxsize: u32,
     /// How old an entry may grow, in milliseconds; 0: no bound.
     pub stream_retention_age: u64,
+    /// How many bytes on disk of a stream are kept; 0: no bound.
+    pub stream_retention_bytes: u64,
     /// How many entries of a stream are kept; 0: no bound.
     pub stream_retention_length: u64,
     /// Whether what all groups have acknowledged may go.
@@ -191,6 +193,7 @@ impl Default for Config {
             stream_idmp_duration: limits::IID_SECONDS_DEFAULT,
             stream_idmp_maxsize: limits::IIDS_MAX_DEFAULT,
             stream_retention_age: 0,
+            stream_retention_bytes: 0,
             stream_retention_length: 0,
             stream_retention_acked: false,
             stream_retention_acked_max_age: 7 * 24 * 60 * 60 * 1000,
@@ -238,6 +241,7 @@ impl Config {
     pub fn kept(&self) -> Kept {
         Kept {
             age_ms: self.stream_retention_age,
+            bytes: self.stream_retention_bytes,
             length: self.stream_retention_length,
             acked: self.stream_retention_acked,
             acked_age_ms: self.stream_retention_acked_max_age,

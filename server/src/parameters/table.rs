@@ -379,6 +379,12 @@ pub(crate) const TABLE: &[Parameter] = &[
         "Milliseconds after which entries go, counted from the time in their IDs; 0: never.",
     ),
     parameter(
+        "stream-retention-bytes",
+        count!(Memory, stream_retention_bytes, 0, i64::MAX),
+        AnyTime,
+        "How many bytes on disk are kept of a stream; 0: any number.",
+    ),
+    parameter(
         "stream-retention-length",
         count!(Number, stream_retention_length, 0, i64::MAX),
         AnyTime,
