@@ -97,6 +97,9 @@ fn try_picture(engine: &Engine) -> Result<String> {
         let name = String::from_utf8_lossy(key);
         writeln!(picture, "{name} {:?}", batch.stream(0, key)).unwrap();
         writeln!(picture, "{:?}", batch.retention(0, key)).unwrap();
+        // How many were repeated is counted without waiting for it.
+        let messages = batch.producers(0, key).map(|it| (it.messages, it.added));
+        writeln!(picture, "{messages:?}").unwrap();
         let groups = batch.groups(0, key)?;
         writeln!(picture, "{groups:?}").unwrap();
         for group in groups {

@@ -23,7 +23,11 @@ enum Kind {
     /// Several changes as one, more than a segment holds.
     Transaction,
     Deliver,
+    /// One of three messages, which may have been sent before.
+    AddOnce,
     Ack,
+    AckAndDelete,
+    GiveBack,
     Claim,
     CreateGroup,
     RemoveGroup,
@@ -41,12 +45,15 @@ enum Kind {
     Reopen,
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 23] = [
     Kind::Add,
     Kind::AddLarge,
     Kind::Transaction,
     Kind::Deliver,
+    Kind::AddOnce,
     Kind::Ack,
+    Kind::AckAndDelete,
+    Kind::GiveBack,
     Kind::Claim,
     Kind::CreateGroup,
     Kind::RemoveGroup,
@@ -180,29 +187,13 @@ fn command(batch: &mut Batch<'_>, kind: Kind, number: u64) -> Result<()> {
             add(batch, 2500)?;
             batch.ack(0, KEY, GROUP, &[id(3), id(4), id(5)]).map(drop)
         }
-        Kind::Deliver => {
-            let deliver = Deliver {
-                count: Some(2),
-                noack: number.is_multiple_of(5),
-                ..Deliver::default()
+        Kind::AddOnce => {
+            let message = crate::Message {
+                producer: b"till",
+                iid: &[u8::try_from(number % 3).unwrap()],
             };
-            batch.deliver(0, KEY, member(b"alice"), deliver).map(drop)
+            batch.add_once(0, KEY, message, &[b"f", b"v"]).map(drop)
         }
-        Kind::Ack => batch.ack(0, KEY, GROUP, &[id(2), id(3), id(6)]).map(drop),
-        Kind::Claim => {
-            let ids: Vec<_> = (1..8).map(id).collect();
-            let claim = crate::Claim {
-                ids: &ids,
-                force: number.is_multiple_of(2),
-                ..crate::Claim::default()
-            };
-            batch.claim(0, KEY, member(b"bob"), &claim).map(drop)
-        }
-        Kind::CreateGroup => {
-            let (id, entries_read) = (EntryId::MIN, Some(0));
-            batch.create_group(0, KEY, GROUP, Cursor { id, entries_read })
-        }
-        Kind::RemoveGroup => batch.remove_group(0, KEY, GROUP).map(drop),
         Kind::Trim => {
             let trim = Trim {
                 strategy: TrimStrategy::MaxLen(2),
@@ -227,13 +218,61 @@ fn command(batch: &mut Batch<'_>, kind: Kind, number: u64) -> Result<()> {
         }
         Kind::Retain => batch.retain_due(8).map(drop),
         Kind::Flush => batch.flush(Some(0)),
-        Kind::Sort | Kind::Checkpoint | Kind::Reopen => unreachable!("not a command"),
+        _ => group_command(batch, kind, number),
     };
     match done {
         Err(Error::NoSuchKey | Error::NoSuchGroup | Error::GroupExists | Error::KeyExists) => {
             Ok(())
         }
         done => done,
+    }
+}
+
+/// Runs one command of a group.
+fn group_command(batch: &mut Batch<'_>, kind: Kind, number: u64) -> Result<()> {
+    let id = |back: u64| EntryId::new(5_000 + number.saturating_sub(back), 0);
+    match kind {
+        Kind::Deliver => {
+            let deliver = Deliver {
+                count: Some(2),
+                noack: number.is_multiple_of(5),
+                ..Deliver::default()
+            };
+            batch.deliver(0, KEY, member(b"alice"), deliver).map(drop)
+        }
+        Kind::Ack => batch.ack(0, KEY, GROUP, &[id(2), id(3), id(6)]).map(drop),
+        Kind::AckAndDelete => {
+            let delete = crate::Delete {
+                ids: &[id(1), id(2), id(5)],
+                references: crate::RefPolicy::Drop,
+            };
+            batch.ack_and_delete(0, KEY, GROUP, delete).map(drop)
+        }
+        Kind::GiveBack => {
+            let ids: Vec<_> = (1..4).map(id).collect();
+            let give_back = crate::GiveBack {
+                ids: &ids,
+                fault: crate::Fault::Entry,
+                delivery_count: None,
+                force: number.is_multiple_of(2),
+            };
+            batch.give_back(0, KEY, GROUP, &give_back).map(drop)
+        }
+        Kind::Claim => {
+            let ids: Vec<_> = (1..8).map(id).collect();
+            let claim = crate::Claim {
+                ids: &ids,
+                force: number.is_multiple_of(2),
+                ..crate::Claim::default()
+            };
+            batch.claim(0, KEY, member(b"bob"), &claim).map(drop)
+        }
+        Kind::CreateGroup => {
+            let (id, entries_read) = (EntryId::MIN, Some(0));
+            batch.create_group(0, KEY, GROUP, Cursor { id, entries_read })
+        }
+        Kind::RemoveGroup => batch.remove_group(0, KEY, GROUP).map(drop),
+        _ => unreachable!("not a command of a group"),
     }
 }
 
