@@ -146,8 +146,9 @@ impl Stage {
             "aof_rewrite_in_progress",
             "checkpoint_in_progress",
         ];
-        const STEADY: [&str; 5] = [
+        const STEADY: [&str; 6] = [
             "sorted_bytes_written",
+            "merged_bytes_written",
             "sort_bytes_waiting",
             "dead_bytes",
             "checkpoints_taken",

@@ -86,22 +86,16 @@ fn written(scene: &mut Scene<'_>, stage: &Stage, entries: u64) -> Result<(), Str
     if scene.program.kind == Kind::Alluvium {
         let info = stage.info()?;
         let field = |name: &str| {
-            info.get(name)
-                .and_then(|value| value.parse().ok())
-                .map(mega)
+            let value: Option<f64> = info.get(name).and_then(|value| value.parse().ok());
+            value.ok_or_else(|| format!("INFO has no {name}"))
         };
-        let log = field("log_bytes_written").ok_or("INFO has no log_bytes_written")?;
-        let sorted = field("sorted_bytes_written").ok_or("INFO has no sorted_bytes_written")?;
-        // Each is about as large as the last one or smaller.
-        let checkpoints = field("checkpoint_last_bytes").unwrap_or(0.0)
-            * 1e6
-            * field("checkpoints_taken").unwrap_or(0.0);
+        let by_log = all * 1e6 / field("log_bytes_appended")?;
         scene.found(
             "stream.amplification",
             entries,
-            (log + sorted + checkpoints) / log,
+            field("write_amplification")?,
         );
-        scene.found("stream.amplification_all", entries, all / log);
+        scene.found("stream.amplification_all", entries, by_log);
     }
     Ok(())
 }
