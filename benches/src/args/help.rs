@@ -66,8 +66,8 @@ usage: alluvium-bench backlog [options]
                                    written
                          streams   1 million streams of 3 entries: memory, ready after kill -9
                          pending   5 million pending entries: memory, XPENDING IDLE, XAUTOCLAIM
-                         trimmed   XADD MAXLEN ~ 100000 for 10 GB of values (1 GB for Redis and Valkey):
-                                   disk in use
+                         trimmed   XADD MAXLEN ~ 100000 for 10 GB of values (1 GB for Redis and
+                                   Valkey): disk in use
                          latency   XADD p99.9 beside background work, and without
   --scale S              a factor for these numbers of entries (0.05); the targets are for 1
   --full                 --scale 1: about a quarter of an hour and 15 GB of disk for each server

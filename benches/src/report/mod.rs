@@ -212,7 +212,7 @@ impl<'a> Report<'a> {
     fn conditions(&self) -> String {
         let span = self.plan.span;
         format!(
-            "{}; {} rounds of {:.1} s after {:.1} s of warm-up, servers interleaved",
+            "{}; rounds: {}, of {:.1} s after {:.1} s of warm-up, servers interleaved",
             self.machine,
             self.plan.rounds,
             span.measure.as_secs_f64(),
