@@ -21,6 +21,10 @@ impl Index {
     pub(crate) fn count_of_bytes(&self, mut bytes: u64) -> u64 {
         let mut count = 0;
         for (live, held) in self.sizes() {
+            // What cannot be measured, because of damage, counts as nothing and stays.
+            if bytes == 0 {
+                break;
+            }
             if held > bytes {
                 // The product of two numbers of entries and bytes of a file.
                 count += live.saturating_mul(bytes).div_ceil(held);

@@ -187,6 +187,12 @@ fn bytes_are_those_on_disk_and_the_same_after_a_restart() {
     engine.reload().unwrap();
     let mut batch = engine.lock();
     assert_eq!(held(&mut batch, KEY), sorted);
+    let index = |batch: &mut Batch<'_>| {
+        let slot = batch.core().state.keyspace.find(0, KEY).unwrap();
+        let index = &batch.core().state.keyspace.stream(slot).unwrap().index;
+        (index.count_of_bytes(0), index.count_of_bytes(u64::MAX))
+    };
+    assert_eq!(index(&mut batch), (0, 179));
     batch.set_retention(0, KEY, bytes(sorted / 2)).unwrap();
     at(&mut batch, KEY, 0);
     assert!(held(&mut batch, KEY) <= sorted / 2);
