@@ -111,7 +111,9 @@ def first_difference(kind, commands, expected, found, relation):
         name = words[0].upper()
         if left == ("+", b"QUEUED"):
             queue.append(words)
-        if name in ("EXEC", "DISCARD", "MULTI") and len(words) == 1 and left != ("+", b"QUEUED"):
+        # A MULTI within another is refused, and what is queued stays.
+        is_refused = name == "MULTI" and left[0] == "-"
+        if name in ("EXEC", "DISCARD", "MULTI") and len(words) == 1 and left != ("+", b"QUEUED") and not is_refused:
             inner, queue = queue, []
             if name == "EXEC" and left[0] == "*" and right[0] == "*" and left[1] and right[1]:
                 if len(left[1]) == len(right[1]) == len(inner):
