@@ -50,7 +50,8 @@ pub struct AutoClaim {
     pub min_idle_ms: u64,
     /// The lowest ID to look at.
     pub start: EntryId,
-    /// Most entries to claim; ten times as many are looked at.
+    /// Most entries to claim; ten times as many are looked at. If none of these is idle, and a
+    /// thousand or more are pending, those that are not are skipped as far as that is cheap.
     pub count: usize,
     /// Whether the caller wants only IDs: the delivery count stays.
     pub just_id: bool,
@@ -126,7 +127,10 @@ impl Batch<'_> {
     ) -> Result<AutoClaimed> {
         let found = self.find_group(db, key, member.group)?;
         check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
-        let scan = self.scan_idle(found, claim)?;
+        let mut scan = self.scan_idle(found, claim)?;
+        if scan.is_in_vain() {
+            scan = self.scan_idlest(found, claim, scan)?;
+        }
         let listed = scan.claimed.len() + scan.gone.len();
         let len = 2 * visit_len_max(member.consumer) + 2 * ids_len_max(listed);
         self.admit(len, Growth::Grows)?;
@@ -254,6 +258,21 @@ impl Batch<'_> {
         Ok(scan)
     }
 
+    /// Goes on behind a scan that met nothing idle: where the next idle entry is, if the group is
+    /// large and has few of them.
+    fn scan_idlest(&self, found: Found, claim: AutoClaim, scan: IdleScan) -> Result<IdleScan> {
+        let pending = &self.group_in(found.0, found.1).pending;
+        if pending.len() < SKIP_PENDING_MIN {
+            return Ok(scan);
+        }
+        let is_idle = |held: &Pending| held.is_idle(claim.min_idle_ms, self.now_ms);
+        match pending.first_idle(scan.next, is_idle) {
+            Ok(Some(start)) => self.scan_idle(found, AutoClaim { start, ..claim }),
+            Ok(None) => Ok(IdleScan::default()),
+            Err(_) => Ok(scan),
+        }
+    }
+
     /// Logs that entries are pending for a consumer; they were admitted.
     pub(super) fn assign(&mut self, found: Found, consumer: u32, claimed: &[record::Claimed]) {
         let time_ms = self.now_ms;
@@ -297,6 +316,9 @@ type Place = (EntryId, Option<Position>);
 /// How many pending entries a scan looks at for each that it may claim.
 const SCAN_FACTOR: usize = 10;
 
+/// In groups with fewer pending entries, a scan ends where it does in Redis.
+const SKIP_PENDING_MIN: usize = 1000;
+
 /// What a scan for idle entries found.
 #[derive(Default)]
 struct IdleScan {
@@ -304,6 +326,13 @@ struct IdleScan {
     entries: Entries,
     gone: Vec<EntryId>,
     next: EntryId,
+}
+
+impl IdleScan {
+    /// Nothing came of it, and it has not come to the end.
+    fn is_in_vain(&self) -> bool {
+        self.claimed.is_empty() && self.gone.is_empty() && self.next > EntryId::MIN
+    }
 }
 
 /// How many IDs at the front are all different.

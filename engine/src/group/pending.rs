@@ -32,6 +32,12 @@ const IDLE_MEMORY_MAX: usize = 4 << 10;
 /// The same for the last chunk of a sorted array, in slot numbers.
 const IDLE_SORTED_MAX: usize = 64;
 
+/// How many of the oldest entries are looked at for the lowest ID among them.
+const IDLE_LOOKED_AT: usize = 1000;
+
+/// There are more entries than are looked at.
+pub(crate) struct TooMany;
+
 /// A pending entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
@@ -250,6 +256,26 @@ impl PendingList {
             next = entry.newer;
             Some(entry)
         })
+    }
+
+    /// The lowest ID from `from` on of those that `is_idle`, as the oldest are and no others; an
+    /// error if they are too many to look at.
+    pub(crate) fn first_idle(
+        &self,
+        from: EntryId,
+        is_idle: impl Fn(&Pending) -> bool,
+    ) -> Result<Option<EntryId>, TooMany> {
+        let (mut first, mut looked_at) = (None, 0);
+        for held in self.oldest_first().take_while(|held| is_idle(held)) {
+            if looked_at == IDLE_LOOKED_AT {
+                return Err(TooMany);
+            }
+            looked_at += 1;
+            if held.id >= from && first.is_none_or(|first| held.id < first) {
+                first = Some(held.id);
+            }
+        }
+        Ok(first)
     }
 
     /// Bytes of memory.

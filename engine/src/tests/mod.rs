@@ -2,6 +2,7 @@
 
 mod build;
 mod fold;
+mod idle;
 mod model;
 mod ops;
 mod retained;
