@@ -361,8 +361,9 @@ impl Keyspace {
                 .names
                 .reserve(hashes.iter().map(|(hash, _)| *hash));
             for (hash, slot) in hashes {
-                let number = self.stream(slot).map_or(0, |stream| stream.number);
-                self.enter(slot, db, hash).map_err(|what| (number, what))?;
+                let entered = self.enter(slot, db, hash);
+                let number = || self.stream(slot).map_or(0, |stream| stream.number);
+                entered.map_err(|what| (number(), what))?;
             }
         }
         Ok(())

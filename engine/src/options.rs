@@ -49,7 +49,7 @@ pub struct Options {
     /// Who commits, prepares segments and takes checkpoints. Default: [`Threads::Background`].
     pub threads: Threads,
     /// A checkpoint is taken when the log behind the last one is longer than this many bytes and
-    /// longer than that checkpoint; 0 means only on request and at close. Default: 32 MiB.
+    /// longer than half of that checkpoint; 0 means only on request and at close. Default: 32 MiB.
     pub checkpoint_interval: u64,
     /// Most memory for decompressed blocks of sorted segments, in bytes. Default: 32 MiB.
     pub block_cache: u64,

@@ -257,11 +257,12 @@ impl Shared {
         }
         let last = self.checkpoints.last.lock().unwrap_or_default();
         let behind = progress.appended().since(last.begin);
-        if behind > interval.max(last.bytes) {
+        let much = interval.max(last.bytes / 2);
+        if behind > much {
             return true;
         }
         let dead = self.core.lock().dead_bytes();
-        dead > interval.max(last.bytes) || self.parts.prepare.is_full() && dead > 0
+        dead > much || self.parts.prepare.is_full() && dead > 0
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) const TABLE: &[Parameter] = &[
         count!(Memory, checkpoint_interval, 0, i64::MAX),
         AtStart,
         "Bytes of log behind the last checkpoint from which the next one is taken, if they are more \
-         than that checkpoint's own size; 0: only on request and at the end.",
+         than half of that checkpoint; 0: only on request and at the end.",
     ),
     parameter(
         "client-output-buffer-limit",
