@@ -56,15 +56,18 @@ fn run(start: Start) -> ExitCode {
     })
 }
 
-/// Completes at SIGTERM or SIGINT.
-async fn end_signal() {
+/// Completes at SIGTERM or SIGINT. Both are caught from the call on, not from the first poll: a
+/// broker that answers can be told to end.
+fn end_signal() -> impl Future<Output = ()> {
     let listen = |kind| signal(kind).expect("signals can be listened to");
     let (mut terminate, mut interrupt) = (
         listen(SignalKind::terminate()),
         listen(SignalKind::interrupt()),
     );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
