@@ -22,7 +22,7 @@ use super::scan::{Bytes, Run, Stop};
 use super::segment::{self, Flaw, Segment};
 use crate::error::io_error;
 use crate::format::frame;
-use crate::storage::Storage;
+use crate::storage::{Storage, whole};
 use crate::{Error, Loss, Lsn, Recovery, Result};
 
 /// A run of valid frames and the segment that it is in.
@@ -125,9 +125,7 @@ pub(crate) fn list(storage: &dyn Storage, dir: &Path, prepare: &Prepare) -> Resu
         } else if unfinished
             .is_some_and(|name| name == RESERVE || segment::parse_name(name).is_some())
         {
-            storage
-                .unlink(&path)
-                .map_err(|error| io_error("unlink", &path, error))?;
+            whole::unlink(storage, &path)?;
         } else {
             listing.unknown_files.push(path);
         }
@@ -470,9 +468,7 @@ impl Reading {
         }
         for unused in rest {
             // Prepared for a transaction that was never written.
-            storage
-                .unlink(unused.path())
-                .map_err(|error| io_error("unlink", unused.path(), error))?;
+            whole::unlink(storage, unused.path())?;
         }
         if self.is_end_damaged {
             let segment = match next.take() {

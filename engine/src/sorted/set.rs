@@ -11,7 +11,7 @@ use super::{BlockCache, SUFFIX, SortedFile, UNFINISHED};
 use crate::error::io_error;
 use crate::format::sorted::RunRow;
 use crate::log::Death;
-use crate::storage::Storage;
+use crate::storage::{Storage, whole};
 use crate::{EntryId, Error, Result};
 
 /// All sorted segments.
@@ -94,9 +94,7 @@ pub(crate) fn find(storage: &dyn Storage, dir: &Path, cache: &Arc<BlockCache>) -
     for entry in entries {
         let path = dir.join(&entry.name);
         if !entry.is_dir && parse(&entry.name, UNFINISHED).is_some() {
-            storage
-                .unlink(&path)
-                .map_err(|error| io_error("unlink", &path, error))?;
+            whole::unlink(storage, &path)?;
         } else if let Some(id) = parse(&entry.name, SUFFIX).filter(|_| !entry.is_dir) {
             found.next_id = found.next_id.max(id.saturating_add(1));
             match SortedFile::open(storage, &path, cache) {
