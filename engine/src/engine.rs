@@ -38,7 +38,7 @@ use crate::sync::thread::{self, Thread};
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Lsn, Result};
 use backup::Backups;
-pub(crate) use backup::discard;
+pub(crate) use backup::{discard, unfinished};
 use checkpoints::Checkpoints;
 pub(crate) use look::{Looked, hold, look};
 pub use open::BACKUP;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::batch::Transplanted;
 use crate::check::{OnProgress, ToolProgress, check_files, check_on, unreferenced};
-use crate::engine::{Core, Looked, discard, hold, look};
+use crate::engine::{Core, Looked, discard, hold, look, unfinished};
 use crate::error::io_error;
 use crate::format::entry;
 use crate::index::Position;
@@ -29,8 +29,6 @@ use crate::stream::Stream;
 use crate::{Engine, EntryId, Error, LostEntries, Result};
 pub use report::{LostPending, RepairReport};
 
-/// Ending of the name of a directory that is being written.
-const UNFINISHED: &str = ".unfinished";
 /// What was written so far is handed on after so many bytes.
 const CHUNK_LEN: usize = 4 << 20;
 
@@ -73,12 +71,6 @@ pub fn repair_on(
     };
     whole::publish(&**storage, &unfinished, &to)?;
     Ok(report)
-}
-
-fn unfinished(to: &Path) -> PathBuf {
-    let mut name = to.file_name().unwrap_or_default().to_os_string();
-    name.push(UNFINISHED);
-    to.with_file_name(name)
 }
 
 /// The path of the new directory, if it may be made.

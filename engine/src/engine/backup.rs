@@ -37,8 +37,8 @@ use crate::sorted::SortedFile;
 use crate::storage::{Access, Storage, StorageFile, read_full_at, whole, write_all_at};
 use crate::{Lsn, Result};
 
-/// Ending of the names of backups that are being made.
-const UNFINISHED_BACKUP: &str = ".unfinished";
+/// Ending of the names of directories that are being made.
+const UNFINISHED_DIR: &str = ".unfinished";
 /// Files are copied in pieces of this size.
 const PIECE_LEN: usize = 1 << 20;
 
@@ -88,7 +88,7 @@ impl Shared {
         }
         let has_rest = |name: &str| entries.iter().any(|entry| entry.name == name);
         let unfinished = unfinished(dir);
-        if has_rest(&format!("{name}{UNFINISHED_BACKUP}")) {
+        if has_rest(&format!("{name}{UNFINISHED_DIR}")) {
             discard(storage, &unfinished)
                 .map_err(|error| io_error("remove", &unfinished, error))?;
         }
@@ -277,14 +277,14 @@ impl Copy<'_> {
     }
 }
 
-/// Where a backup that will be called `dir` is made.
-fn unfinished(dir: &Path) -> PathBuf {
+/// Where a directory is made that will be called `dir`.
+pub(crate) fn unfinished(dir: &Path) -> PathBuf {
     let mut name = OsString::from(dir.file_name().unwrap_or_default());
-    name.push(UNFINISHED_BACKUP);
+    name.push(UNFINISHED_DIR);
     dir.with_file_name(name)
 }
 
-/// Removes what there is of a backup that was not finished; anything else in it is left, and an
+/// Removes what there is of a directory that was not finished; anything else in it is left, and an
 /// error.
 pub(crate) fn discard(storage: &dyn Storage, dir: &Path) -> io::Result<()> {
     let is_missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
