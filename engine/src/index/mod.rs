@@ -65,8 +65,7 @@ impl Index {
     pub(crate) fn of_parts(runs: Option<Runs>, nodes: Vec<Node>) -> Self {
         let in_log: u64 = nodes.iter().map(|node| node.offsets.len() as u64).sum();
         let runs = runs.filter(|runs| !runs.list.is_empty()).map(Box::new);
-        let live = |runs: &Runs| runs.list.iter().map(|run| u64::from(run.live)).sum();
-        let length = in_log + runs.as_deref().map_or(0, live);
+        let length = in_log + runs.as_deref().map_or(0, Runs::live);
         Self {
             runs,
             nodes: Nodes::of(nodes),
