@@ -344,10 +344,7 @@ impl Index {
     fn remove_empty(&mut self) {
         let is_empty = |node: &&Node| node.offsets.is_empty();
         if let Some(first) = self.node(0).filter(is_empty) {
-            let tail = Tail {
-                added: first.added,
-                last_id: first.last_id,
-            };
+            let tail = first.tail();
             self.change_runs(|runs| runs.log_node_died(tail));
         }
         self.nodes.remove_empty();

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 
+use super::Tail;
 use crate::Lsn;
 use crate::id::EntryId;
 
@@ -63,6 +64,14 @@ impl Node {
         let share = u32::try_from(share).unwrap_or(u32::MAX).min(self.bytes);
         self.bytes -= share;
         share
+    }
+
+    /// What a run in front of it knows of the node once none of it is left.
+    pub(super) fn tail(&self) -> Tail {
+        Tail {
+            added: self.added,
+            last_id: self.last_id,
+        }
     }
 
     pub(super) fn offset_of(&self, lsn: Lsn) -> Option<u32> {

@@ -50,6 +50,16 @@ pub(crate) struct Tail {
     pub(crate) last_id: EntryId,
 }
 
+impl Tail {
+    /// What the file says, which holds if nothing of the node was behind the run.
+    pub(super) fn stored(node: &NodeRow) -> Self {
+        Self {
+            added: node.added,
+            last_id: node.last_id,
+        }
+    }
+}
+
 /// What a checkpoint holds of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct RunParts {
@@ -365,14 +375,10 @@ impl Run {
         let last = self.ordinal(self.live.saturating_sub(1));
         let index = self.file.node_of(&row, last)?;
         let node = self.file.node(&row, index)?;
-        let stored = Tail {
-            added: node.added,
-            last_id: node.last_id,
-        };
         Ok(LastNode {
             index,
             base: node.base,
-            tail: self.tail().unwrap_or(stored),
+            tail: self.tail().unwrap_or_else(|| Tail::stored(&node)),
         })
     }
 

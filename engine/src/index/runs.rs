@@ -130,8 +130,5 @@ impl Runs {
 
 fn stored_tail(run: &Run, node: u32) -> Option<Tail> {
     let row = run.row().and_then(|row| run.file.node(&row, node)).ok()?;
-    Some(Tail {
-        added: row.added,
-        last_id: row.last_id,
-    })
+    Some(Tail::stored(&row))
 }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Index, Node, Run, Runs, Tail, to_i32};
+use super::{Index, Node, Run, Runs, to_i32};
 use crate::Lsn;
 use crate::format::sorted::RunRow;
 use crate::sorted::SortedFile;
@@ -67,10 +67,7 @@ impl Index {
         let mut run = Run::new(file, slot, row.entries, &dead);
         run.continues = self.runs().is_some_and(|runs| runs.log_continues);
         if !is_cut && let Some(node) = nodes.back() {
-            let tail = Tail {
-                added: node.added,
-                last_id: node.last_id,
-            };
+            let tail = node.tail();
             let stored = run.last_node().ok().map(|last| last.tail);
             run.set_tail((stored != Some(tail)).then_some(tail));
         }
