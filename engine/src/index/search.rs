@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::{Index, Position, Runs, id_at};
 use crate::id::EntryId;
 use crate::log::Log;
+use crate::sorted::partition;
 use crate::{Lsn, Result};
 
 /// Probes of a search inside a node that guess where the ID is; the others halve.
@@ -58,19 +59,13 @@ impl Index {
 
     /// The first entry whose ID is not below `id`, which is below those of the log.
     fn lower_bound_in(&self, runs: &Runs, id: EntryId) -> Result<Position> {
-        let (mut low, mut high) = (0, runs.list.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if runs.list[middle].row()?.last_id < id {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let Some(run) = runs.list.get(low) else {
-            return Ok(Position { part: low, at: 0 });
+        let count = u32::try_from(runs.list.len()).expect("a stream has fewer runs");
+        let is_before = |part: u32| Ok(runs.list[part as usize].row()?.last_id < id);
+        let part = partition(count, is_before)? as usize;
+        let Some(run) = runs.list.get(part) else {
+            return Ok(Position { part, at: 0 });
         };
-        Ok(self.position(low, run.lower_bound(id)? as usize))
+        Ok(self.position(part, run.lower_bound(id)? as usize))
     }
 
     /// The first entry that lies behind `lsn` of the log; `None` if that would have to be told by

@@ -286,7 +286,7 @@ impl SortedFile {
 }
 
 /// How many of `count` rows at the front satisfy `claim`, which holds for a prefix of them.
-fn partition(count: u32, mut claim: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
+pub(crate) fn partition(count: u32, mut claim: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low.midpoint(high);
