@@ -81,31 +81,35 @@ fn flag(value: &[u8]) -> Result<Option<bool>, Refusal> {
     found.map(|(_, flag)| flag).ok_or(refusal)
 }
 
-/// How many pairs XINFO STREAM shows of these settings: those that were set.
-pub(super) fn shown(retention: Retention) -> usize {
-    let numbers = [retention.age_ms, retention.bytes, retention.length];
-    let numbers = numbers.into_iter().chain([retention.acked_age_ms]);
-    numbers.flatten().count() + usize::from(retention.acked.is_some())
+/// What XINFO STREAM shows behind a name.
+pub(super) enum Shown {
+    Number(u64),
+    Flag(bool),
 }
 
-/// Shows the settings that were set.
-pub(super) fn show(reply: &mut Reply, retention: Retention) {
-    let mut number = |name: &[u8], value: Option<u64>| {
-        if let Some(value) = value {
-            reply.bulk(name);
-            reply.count(value);
+/// The settings that were made, as XINFO STREAM shows them.
+pub(super) fn shown(retention: Retention) -> Vec<(&'static str, Shown)> {
+    let number = |value: Option<u64>| value.map(Shown::Number);
+    let settings = [
+        ("retention-age", number(retention.age_ms)),
+        ("retention-bytes", number(retention.bytes)),
+        ("retention-length", number(retention.length)),
+        ("retention-acked", retention.acked.map(Shown::Flag)),
+        ("retention-acked-max-age", number(retention.acked_age_ms)),
+    ];
+    let made = settings.into_iter();
+    made.filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// Shows them.
+pub(super) fn show(reply: &mut Reply, shown: &[(&'static str, Shown)]) {
+    for (name, value) in shown {
+        reply.bulk(name.as_bytes());
+        match *value {
+            Shown::Number(number) => reply.count(number),
+            Shown::Flag(flag) => reply.bulk(if flag { b"yes" } else { b"no" }),
         }
-    };
-    number(b"retention-age", retention.age_ms);
-    number(b"retention-bytes", retention.bytes);
-    number(b"retention-length", retention.length);
-    if let Some(acked) = retention.acked {
-        reply.bulk(b"retention-acked");
-        reply.bulk(if acked { b"yes" } else { b"no" });
-    }
-    if let Some(age_ms) = retention.acked_age_ms {
-        reply.bulk(b"retention-acked-max-age");
-        reply.count(age_ms);
     }
 }
 
@@ -136,7 +140,7 @@ mod tests {
         (expected.length, expected.acked_age_ms) = (Some(0), Some(9));
         let found = read("RETENTION-LENGTH 0 RETENTION-ACKED-MAX-AGE 9", expected);
         assert_eq!(found, Ok(expected));
-        assert_eq!(shown(expected), 3);
+        assert_eq!(shown(expected).len(), 3);
         assert!(!Options::new(present).take(b"RETENTION", b"1").unwrap());
     }
 

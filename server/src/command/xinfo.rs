@@ -108,10 +108,10 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let count = usize::try_from(count).ok().filter(|count| *count > 0);
     let full = ctx.batch.stream_full(ctx.db(), key, count)?;
     let producers = ctx.batch.producers(ctx.db(), key).unwrap_or_default();
-    let kept = ctx.batch.retention(ctx.db(), key).unwrap_or_default();
+    let kept = retention::shown(ctx.batch.retention(ctx.db(), key).unwrap_or_default());
     let lag_compat = ctx.hub.config.stream_lag_compat;
     let reply = &mut *ctx.reply;
-    reply.map(15 + retention::shown(kept));
+    reply.map(15 + kept.len());
     counters(reply, &full.info, &producers);
     reply.bulk(b"entries");
     reply.entries(full.entries);
@@ -120,7 +120,7 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     for group in &full.groups {
         group_full(reply, group, lag_compat);
     }
-    retention::show(reply, kept);
+    retention::show(reply, &kept);
     Ok(Flow::Done)
 }
 
@@ -164,9 +164,9 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
     let first = ctx.batch.range(db, key, first)?.unwrap_or_default();
     let last = ctx.batch.last_entry(db, key)?.unwrap_or_default();
     let producers = ctx.batch.producers(db, key).unwrap_or_default();
-    let kept = ctx.batch.retention(db, key).unwrap_or_default();
+    let kept = retention::shown(ctx.batch.retention(db, key).unwrap_or_default());
     let reply = &mut *ctx.reply;
-    reply.map(16 + retention::shown(kept));
+    reply.map(16 + kept.len());
     counters(reply, stream, &producers);
     reply.bulk(b"groups");
     reply.count(stream.groups);
@@ -174,7 +174,7 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
     reply.entry(first);
     reply.bulk(b"last-entry");
     reply.entry(last);
-    retention::show(reply, kept);
+    retention::show(reply, &kept);
     Ok(Flow::Done)
 }
 
