@@ -9,7 +9,7 @@ use alluvium_engine::{CheckReport, Damage, check};
 
 use super::json::{list, named, text};
 use super::progress::Teller;
-use super::{UNUSABLE, shown};
+use super::{shown, unusable};
 
 const HELP: &str = "\
 Verifies a data directory that no broker has open, and changes nothing in it.
@@ -45,21 +45,21 @@ pub(super) fn run(words: Vec<OsString>) -> ExitCode {
             Some("--quiet") => is_quiet = true,
             Some("--progress") => progress = Some(true),
             Some(option) if option.starts_with("--") => {
-                return unusable(&format!("unknown option {option}"));
+                return unusable("check", &format!("unknown option {option}"));
             }
             _ if dir.is_none() => dir = Some(PathBuf::from(word)),
-            _ => return unusable("one directory at a time"),
+            _ => return unusable("check", "one directory at a time"),
         }
     }
     let Some(dir) = dir else {
-        return unusable("which directory? Try alluvium check --help");
+        return unusable("check", "which directory? Try alluvium check --help");
     };
     let mut teller = Teller::new(progress.or(is_quiet.then_some(false)));
     let report = check(&dir, &mut |progress| teller.tell(progress));
     teller.end();
     let report = match report {
         Ok(report) => report,
-        Err(error) => return unusable(&error.to_string()),
+        Err(error) => return unusable("check", &error.to_string()),
     };
     if is_json {
         print!("{}", json(&report));
@@ -67,11 +67,6 @@ pub(super) fn run(words: Vec<OsString>) -> ExitCode {
         print!("{}", words_of(&report));
     }
     ExitCode::from(u8::from(!report.damage.is_empty()))
-}
-
-fn unusable(what: &str) -> ExitCode {
-    eprintln!("alluvium check: {what}");
-    ExitCode::from(UNUSABLE)
 }
 
 fn words_of(report: &CheckReport) -> String {

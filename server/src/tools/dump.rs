@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use alluvium_engine::{DumpOptions, DumpReport, EntryId, Item, Value, dump};
 
 use super::json;
-use super::{UNUSABLE, shown};
+use super::{shown, unusable};
 
 const HELP: &str = "\
 Shows what is in a data directory that no broker has open, and changes nothing in it.
@@ -50,14 +50,14 @@ struct Request {
 pub(super) fn run(words: Vec<OsString>) -> ExitCode {
     let request = match Request::parse(words) {
         Ok(request) => request,
-        Err(error) => return unusable(&error),
+        Err(error) => return unusable("dump", &error),
     };
     if request.is_help {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
     let Some(dir) = &request.dir else {
-        return unusable("which directory? Try alluvium dump --help");
+        return unusable("dump", "which directory? Try alluvium dump --help");
     };
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let mut failed = None;
@@ -77,16 +77,11 @@ pub(super) fn run(words: Vec<OsString>) -> ExitCode {
     });
     let flushed = failed.map_or_else(|| out.flush(), Err);
     match (dumped, flushed) {
-        (Err(error), _) => unusable(&error.to_string()),
+        (Err(error), _) => unusable("dump", &error.to_string()),
         (Ok(_), Err(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        (Ok(_), Err(error)) => unusable(&format!("write to standard output: {error}")),
+        (Ok(_), Err(error)) => unusable("dump", &format!("write to standard output: {error}")),
         (Ok(DumpReport { bad, .. }), Ok(())) => ExitCode::from(u8::from(bad > 0)),
     }
-}
-
-fn unusable(what: &str) -> ExitCode {
-    eprintln!("alluvium dump: {what}");
-    ExitCode::from(UNUSABLE)
 }
 
 impl Request {

@@ -35,6 +35,12 @@ pub fn tool(name: &OsStr) -> Option<Tool> {
     found.map(|(_, tool)| *tool)
 }
 
+/// Says on standard error why a tool does not do its work.
+fn unusable(tool: &str, why: &str) -> ExitCode {
+    eprintln!("alluvium {tool}: {why}");
+    ExitCode::from(UNUSABLE)
+}
+
 /// Bytes between quotes, escaped as redis-cli does.
 fn shown(bytes: &[u8]) -> String {
     let mut out = String::from("\"");

@@ -9,7 +9,7 @@ use alluvium_engine::{EntryId, RepairReport, repair};
 
 use super::json::{bytes, list, named, text};
 use super::progress::Teller;
-use super::{UNUSABLE, shown};
+use super::{shown, unusable};
 
 const HELP: &str = "\
 Writes a new data directory from what is valid in one that no broker has open, and says what is
@@ -51,21 +51,24 @@ struct Request {
 pub(super) fn run(words: Vec<OsString>) -> ExitCode {
     let request = match Request::parse(words) {
         Ok(request) => request,
-        Err(error) => return unusable(&error),
+        Err(error) => return unusable("repair", &error),
     };
     if request.is_help {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
     let (Some(dir), Some(to)) = (&request.dir, &request.to) else {
-        return unusable("from where, and to where? Try alluvium repair --help");
+        return unusable(
+            "repair",
+            "from where, and to where? Try alluvium repair --help",
+        );
     };
     let mut teller = Teller::new(request.progress);
     let report = repair(dir, to, &mut |progress| teller.tell(progress));
     teller.end();
     let report = match report {
         Ok(report) => report,
-        Err(error) => return unusable(&error.to_string()),
+        Err(error) => return unusable("repair", &error.to_string()),
     };
     if request.is_json {
         print!("{}", json(&report));
@@ -73,11 +76,6 @@ pub(super) fn run(words: Vec<OsString>) -> ExitCode {
         print!("{}", words_of(&report));
     }
     ExitCode::from(u8::from(report.is_damaged()))
-}
-
-fn unusable(what: &str) -> ExitCode {
-    eprintln!("alluvium repair: {what}");
-    ExitCode::from(UNUSABLE)
 }
 
 impl Request {
