@@ -66,6 +66,10 @@ pub enum Error {
         /// What was expected and what was found.
         what: &'static str,
     },
+    /// What a command looks into is not in memory. Only who called
+    /// [`Batch::ask_for_blocks`](crate::Batch::ask_for_blocks) is told; nothing was changed.
+    #[error("a block of a sorted segment is not in memory")]
+    Cold,
     /// The operating system refused an operation.
     #[error("{operation} {path}: {source}")]
     Io {

@@ -57,3 +57,4 @@ pub use options::{Options, Recovery, SyncPolicy, Threads};
 pub use producers::Settings as ProducerSettings;
 pub use repair::{LostPending, RepairReport, repair, repair_on};
 pub use retention::{Kept, Retention};
+pub use sorted::ColdBlocks;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::cold::ahead;
 use super::groups::{Found, ids_len_max, visit_len_max};
 use super::{Batch, Member, check_len};
 use crate::entries::Entries;
@@ -156,8 +157,12 @@ impl Batch<'_> {
     /// Where the stream has the entries with these IDs.
     fn places_of(&self, (slot, _): Found, ids: &[EntryId]) -> Result<Vec<Place>> {
         let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
-        let place = |&id: &EntryId| Ok((id, index.find(id, log)?));
-        ids.iter().map(place).collect()
+        let place = |(at, &id): (usize, &EntryId)| {
+            let found = index.find(id, log);
+            let rest = ids[at..].iter().copied();
+            Ok((id, found.map_err(|error| ahead(error, (index, log), rest))?))
+        };
+        ids.iter().enumerate().map(place).collect()
     }
 
     /// Moves a group's cursor up to `id`, never down.
@@ -235,7 +240,10 @@ impl Batch<'_> {
             let is_there = if stream.surely_has(id) && !wants_place {
                 true
             } else {
-                let position = stream.index.find(id, log)?;
+                let position = stream.index.find(id, log).map_err(|error| {
+                    let others = pending.from(id).take(attempts + 1);
+                    ahead(error, (&stream.index, log), others.map(|held| held.id))
+                })?;
                 let wanted = position.filter(|_| wants_place);
                 self.plan(slot, &mut scan.entries, wanted.into_iter())?;
                 position.is_some()

@@ -5,6 +5,7 @@
 
 use super::Batch;
 use super::build::{check_total, parts_len};
+use super::cold::ahead_in;
 use super::export::parts_of;
 use super::streams::{Addition, NodeChoice};
 use crate::error::Result;
@@ -53,7 +54,10 @@ impl Batch<'_> {
         let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
         let (mut len, mut position) = (0, Position::START);
         let record_len = |_, body: &[u8]| entry::record_len_max(body.len());
-        while let Some(record_len) = index.read(position, log, record_len)? {
+        loop {
+            let read = index.read(position, log, record_len);
+            let read = read.map_err(|error| ahead_in(error, index, (position, index.end())))?;
+            let Some(record_len) = read else { break };
             len += record_len;
             position = index.next(position);
         }

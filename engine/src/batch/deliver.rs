@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::cold::{ahead, ahead_in};
 use super::groups::{Found, ids_len_max, visit_len_max};
 use super::progress::Progress;
 use super::streams::info_of;
@@ -183,7 +184,14 @@ impl Batch<'_> {
             if deliver.count == Some(0) || !held.is_idle(min_idle_ms, now_ms) {
                 break;
             }
-            let Some(position) = stream.index.find(held.id, log)? else {
+            let position = stream.index.find(held.id, log);
+            let position = position.map_err(|error| {
+                let listed = self.group_in(slot, group).pending.oldest_first();
+                let idle = listed.take_while(|held| held.is_idle(min_idle_ms, now_ms));
+                let idle = idle.take(deliver.count.unwrap_or(usize::MAX));
+                ahead(error, (&stream.index, log), idle.map(|held| held.id))
+            });
+            let Some(position) = position? else {
                 continue;
             };
             if !fits(&mut deliver.fits, position, &stream.index, log)? {
@@ -218,7 +226,8 @@ impl Batch<'_> {
         let to = count.map_or(index.end(), |count| index.advance(from, count as u64));
         let to = first_unfit((from, to), index, log, &mut deliver.fits)?;
         let mut ids = Vec::with_capacity(count.unwrap_or(0).min(IDS_RESERVED_MAX));
-        index.ids(from, to, log, &mut ids)?;
+        let listed = index.ids(from, to, log, &mut ids);
+        listed.map_err(|error| ahead_in(error, index, (from, to)))?;
         let last = index.previous(to).filter(|&last| last >= from);
         let last_lsn = last.and_then(|last| index.lsn(last));
         let mut new = Undelivered {
@@ -295,7 +304,12 @@ impl Batch<'_> {
         if let Some(consumer) = consumer {
             let pending = group.pending.of_consumer(&consumer.pending, start);
             for entry in pending.take(history.count.unwrap_or(usize::MAX)) {
-                if let Some(position) = index.find(entry.id, log)? {
+                let position = index.find(entry.id, log).map_err(|error| {
+                    let others = group.pending.of_consumer(&consumer.pending, entry.id);
+                    let others = others.take(history.count.unwrap_or(usize::MAX));
+                    ahead(error, (index, log), others.map(|held| held.id))
+                });
+                if let Some(position) = position? {
                     if !fits(&mut history.fits, position, index, log)? {
                         break;
                     }
@@ -317,6 +331,9 @@ impl Batch<'_> {
 
 /// Most IDs for which room is made before it is known how many there are.
 const IDS_RESERVED_MAX: usize = 128;
+
+/// How many entries are looked ahead for where it is not known how many will be taken.
+const NEAR_ENTRIES: u64 = 512;
 
 /// What a group has not delivered yet.
 struct Undelivered {
@@ -342,7 +359,12 @@ pub(super) fn first_unfit(
 ) -> Result<Position> {
     let mut at = from;
     while limit.is_some() && at < to {
-        if !fits(limit, at, index, log)? {
+        let is_taken = fits(limit, at, index, log).map_err(|error| {
+            // How many more will fit is not known.
+            let near = index.advance(at, NEAR_ENTRIES).min(to);
+            ahead_in(error, index, (at, near))
+        });
+        if !is_taken? {
             return Ok(at);
         }
         at = index.next(at);

@@ -6,6 +6,7 @@
 
 mod build;
 mod claims;
+mod cold;
 mod copy;
 mod deliver;
 mod export;
@@ -47,6 +48,7 @@ use crate::group::Group;
 use crate::limits::NODE_ENTRIES_MAX;
 use crate::log::Growth;
 use crate::lsn::Lsn;
+use crate::sorted::ColdBlocks;
 use crate::stream::Stream;
 use crate::sync::MutexGuard;
 
@@ -63,6 +65,11 @@ pub struct Batch<'e> {
     has_written: bool,
     expired: Vec<(u8, Vec<u8>)>,
     retained: Vec<(u8, Vec<u8>)>,
+    /// Whether the command may ask for blocks, and whether it does so now.
+    may_ask: bool,
+    asks: bool,
+    /// What was loaded for the command.
+    cold: Option<Box<ColdBlocks>>,
 }
 
 impl<'e> Batch<'e> {
@@ -74,6 +81,9 @@ impl<'e> Batch<'e> {
             has_written: false,
             expired: Vec::new(),
             retained: Vec::new(),
+            may_ask: false,
+            asks: false,
+            cold: None,
         }
     }
 }
@@ -84,6 +94,7 @@ impl Drop for Batch<'_> {
         if std::thread::panicking() {
             self.guard.log.poison();
         }
+        self.let_go();
         self.guard.log.end_frame();
         self.guard.wake_reaper();
     }
@@ -118,6 +129,7 @@ impl Batch<'_> {
     /// Returns what the reply depends on: it may leave as soon as
     /// [`Engine::settled`](crate::Engine::settled) reaches it.
     pub fn end_command(&mut self) -> Lsn {
+        self.let_go();
         let end = self.guard.log.end_frame();
         let seen = std::mem::take(&mut self.seen);
         if std::mem::take(&mut self.has_written) {
@@ -245,6 +257,7 @@ impl Batch<'_> {
 
     /// Logs and applies a record that the reply does not depend on.
     fn commit_soft(&mut self, record: &Record<'_>) {
+        self.stop_asking();
         let Core { state, log, .. } = &mut *self.guard;
         let lsn = log.append(record.len_max(), |out, _| record.put(out));
         state

@@ -5,6 +5,7 @@
 //! dropped; so a replay needs no policy.
 
 use super::Batch;
+use super::cold::ahead;
 use crate::error::{Error, Result};
 use crate::format::record::{GroupChange, StreamChange, lists_len_max};
 use crate::group::Pending;
@@ -115,7 +116,11 @@ impl Batch<'_> {
                     (Deletion::Referenced, None) => Deletion::Referenced,
                     _ => Deletion::NotFound,
                 },
-                _ => self.decide(slot, acked_in, (ids[at], references), removal)?,
+                _ => {
+                    let decided = self.decide(slot, acked_in, (ids[at], references), removal);
+                    let place = (&self.stream_in(slot).index, &self.guard.log);
+                    decided.map_err(|error| ahead(error, place, ids.iter().copied()))?
+                }
             };
             before = Some((ids[at], outcomes[at]));
         }
@@ -240,7 +245,12 @@ impl Batch<'_> {
                 below.take_while(|held| first.is_none_or(|first| held.id < first))
             {
                 // A pending entry that was deleted before is not part of the trim.
-                if stream.surely_has(id) || stream.index.find(id, log)?.is_some() {
+                let is_there = || {
+                    let found = stream.index.find(id, log);
+                    let others = group.pending.from(id).map(|held| held.id);
+                    found.map_err(|error| ahead(error, (&stream.index, log), others))
+                };
+                if stream.surely_has(id) || is_there()?.is_some() {
                     ids.push(id);
                 }
             }

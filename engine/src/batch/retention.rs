@@ -69,14 +69,20 @@ impl Batch<'_> {
     ///
     /// # Errors
     ///
-    /// Those of a trim. The stream is looked at again later.
+    /// Those of a trim. The stream is looked at again later; at once if it failed with
+    /// [`Cold`](crate::Error::Cold).
     pub fn retain_due(&mut self, limit: usize) -> Result<bool> {
         self.guard.state.walk_streams(WALK_SLOTS);
         for _ in 0..limit {
             let Some(slot) = self.guard.state.next_due(self.now_ms) else {
                 break;
             };
+            self.ask();
             let retained = self.retain(slot);
+            if matches!(retained, Err(Error::Cold)) {
+                self.look_again(slot);
+                return Err(Error::Cold);
+            }
             let due_ms = match retained {
                 Ok(()) => self.due_ms(slot),
                 Err(_) => Some(self.now_ms + PAUSE_MAX_MS),
@@ -97,12 +103,20 @@ impl Batch<'_> {
     /// An entry of so many bytes was added: others may have to go.
     pub(super) fn retain_added(&mut self, slot: u32, added: usize) {
         if self.is_too_large(slot, added as u64) {
+            // The addition cannot be run again, but what is to go may go a little later.
+            self.ask();
+            let retained = self.retain(slot);
+            self.stop_asking();
             // The entry is there; who looks after streams tries again, and says what is wrong.
-            if self.retain(slot).is_err()
-                && let Some((lines, place)) = self.guard.state.keyspace.place_mut(slot)
-            {
-                lines.ask(slot, place);
+            if retained.is_err() {
+                self.look_again(slot);
             }
+        }
+    }
+
+    fn look_again(&mut self, slot: u32) {
+        if let Some((lines, place)) = self.guard.state.keyspace.place_mut(slot) {
+            lines.ask(slot, place);
         }
     }
 
@@ -141,10 +155,8 @@ impl Batch<'_> {
             self.retained.push((db, key));
             // Entries are not all of one size: there may be more to remove.
             let stream = self.stream_in(slot);
-            if surplus_bytes(&stream.index, kept.bytes) > 0
-                && let Some((lines, place)) = self.guard.state.keyspace.place_mut(slot)
-            {
-                lines.ask(slot, place);
+            if surplus_bytes(&stream.index, kept.bytes) > 0 {
+                self.look_again(slot);
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Operations on entries: add, trim, delete, read.
 
+use super::cold::ahead;
 use super::references::{RefPolicy, Removal};
 use super::{Batch, Fits, check_len, deliver, trim};
 use crate::engine::Core;
@@ -170,6 +171,36 @@ impl Batch<'_> {
         Ok(removed)
     }
 
+    /// Looks ahead of an addition for what a trim behind it will need: the addition cannot be run
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// [`Cold`](crate::Error::Cold) only.
+    pub fn foresee_trim(&mut self, db: u8, key: &[u8], trim: Trim) -> Result<()> {
+        if !self.asks || self.guard.state.sorted.is_empty() {
+            return Ok(());
+        }
+        let Some(slot) = self.find(db, key) else {
+            return Ok(());
+        };
+        let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
+        // What must respect references goes by more than can be foreseen.
+        if index.runs().is_none() || trim.references == RefPolicy::Acked {
+            return Ok(());
+        }
+        let strategy = match trim.strategy {
+            TrimStrategy::MaxLen(length) => TrimStrategy::MaxLen(length.saturating_sub(1)),
+            by_id @ TrimStrategy::MinId(_) => by_id,
+        };
+        let head = trim::count(index, Trim { strategy, ..trim }, log);
+        let first = head.and_then(|head| index.id(index.advance(Position::START, head), log));
+        match first {
+            Err(Error::Cold) => Err(Error::Cold),
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes the entries with these IDs; returns how many there were. Pending entries stay
     /// pending.
     pub fn delete_entries(&mut self, db: u8, key: &[u8], ids: &[EntryId]) -> Result<u64> {
@@ -179,7 +210,8 @@ impl Batch<'_> {
         let (index, log) = (&self.stream_in(slot).index, &self.guard.log);
         let mut removal = Removal::default();
         for &id in ids {
-            let found = index.find(id, log)?;
+            let found = index.find(id, log);
+            let found = found.map_err(|it| ahead(it, (index, log), ids.iter().copied()))?;
             removal.entries.extend(found.map(|position| (id, position)));
         }
         removal.entries.sort_unstable();
@@ -306,6 +338,7 @@ impl Batch<'_> {
         put: impl FnOnce(&mut Vec<u8>, NewEntry),
         len_max: usize,
     ) {
+        self.stop_asking();
         let stream = self.stream_in(slot);
         let number = stream.number;
         let entries_max = match node {
@@ -436,7 +469,8 @@ fn next_id(last: EntryId, asked: NewId, now_ms: u64) -> Result<EntryId> {
 
 /// The first entries of a range, as positions from and to.
 fn first_in_range(index: &Index, range: Range, log: &Log) -> Result<(Position, Position)> {
-    let from = index.lower_bound(range.start, log)?;
+    let from = index.lower_bound(range.start, log);
+    let from = from.map_err(|error| ahead(error, (index, log), [range.end]))?;
     if let Some(count) = range.count {
         let to = index.advance(from, count as u64);
         // If the last entry that may be returned is in the range, all before it are.
@@ -451,7 +485,8 @@ fn first_in_range(index: &Index, range: Range, log: &Log) -> Result<(Position, P
 
 /// The last entries of a range, as positions from and to.
 fn last_in_range(index: &Index, range: Range, log: &Log) -> Result<(Position, Position)> {
-    let to = end_of(index, range, log)?;
+    let to = end_of(index, range, log);
+    let to = to.map_err(|error| ahead(error, (index, log), [range.start]))?;
     if let Some(count) = range.count {
         let from = index.retreat(to, count as u64);
         if index

@@ -74,6 +74,8 @@ impl Shared {
             block_hits: cache.hits,
             block_misses: cache.misses,
             block_bytes: cache.bytes,
+            block_loads_locked: cache.loads_locked,
+            block_loads_asked: cache.loads_asked,
             ..EngineStats::default()
         }
     }

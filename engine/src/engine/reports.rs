@@ -206,6 +206,10 @@ pub struct EngineStats {
     pub block_misses: u64,
     /// Bytes of blocks in the cache.
     pub block_bytes: u64,
+    /// Blocks that were loaded under the engine's lock.
+    pub block_loads_locked: u64,
+    /// Blocks that were loaded without it, because a command asked for them.
+    pub block_loads_asked: u64,
 }
 
 impl EngineStats {

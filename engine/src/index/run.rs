@@ -211,7 +211,7 @@ impl Run {
     /// Hands ID and body of the live entry of that rank to `reader`.
     pub(crate) fn read<T>(&self, rank: u32, reader: impl FnOnce(EntryId, &[u8]) -> T) -> Result<T> {
         let (row, ordinal) = (self.row()?, self.ordinal(rank));
-        let block = self.file.cached_block(self.file.block_of(&row, ordinal)?)?;
+        let block = self.file.wanted_block(self.file.block_of(&row, ordinal)?)?;
         let (id, body) = block.entry(ordinal).ok_or_else(|| self.lacks_entry())?;
         Ok(reader(id, body))
     }
@@ -224,12 +224,32 @@ impl Run {
             let ordinal = self.ordinal(rank);
             let block = match current.take().filter(|block| block.id(ordinal).is_some()) {
                 Some(block) => block,
-                None => self.file.cached_block(self.file.block_of(&row, ordinal)?)?,
+                None => self.file.wanted_block(self.file.block_of(&row, ordinal)?)?,
             };
             out.extend(block.id(ordinal));
             current = Some(block);
         }
         Ok(())
+    }
+
+    /// Looks into the blocks that hold the live entries of these ranks, up to so many; returns how
+    /// many.
+    pub(super) fn ask_between(&self, from: usize, to: usize, blocks_max: usize) -> usize {
+        let to = to.min(self.live as usize);
+        if from >= to {
+            return 0;
+        }
+        let block = |rank: usize| {
+            let ordinal = self.ordinal(u32::try_from(rank).unwrap_or(self.live));
+            self.file.block_of(&self.row()?, ordinal)
+        };
+        let (Ok(first), Ok(last)) = (block(from), block(to - 1)) else {
+            return 0;
+        };
+        let asked = (first..=last).take(blocks_max);
+        asked
+            .map(|number| drop(self.file.wanted_block(number)))
+            .count()
     }
 
     /// The ID of the live entry of that rank.

@@ -101,6 +101,18 @@ impl Index {
         at_lsn.or_else(|| self.find(id, log).ok().flatten())
     }
 
+    /// Looks into the blocks that hold the entries from one position to before another, up to so
+    /// many, in vain: who asks for blocks asks for these.
+    pub(crate) fn ask_between(&self, from: Position, to: Position, blocks_max: usize) {
+        let mut left = blocks_max;
+        for part in from.part..=to.part {
+            let Some(run) = self.run(part) else { return };
+            let start = if part == from.part { from.at } else { 0 };
+            let end = if part == to.part { to.at } else { usize::MAX };
+            left -= run.ask_between(start, end, left);
+        }
+    }
+
     /// The entry with exactly that ID.
     pub(crate) fn find(&self, id: EntryId, log: &Log) -> Result<Option<Position>> {
         if id < self.first_id() || self.last_node().is_some_and(|node| node.last_id < id) {

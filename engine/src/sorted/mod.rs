@@ -13,6 +13,7 @@
 mod block;
 mod build;
 mod cache;
+mod cold;
 mod set;
 mod verify;
 
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use block::Block;
 pub(crate) use build::Builder;
 pub(crate) use cache::BlockCache;
+pub use cold::ColdBlocks;
 pub(crate) use set::{LostRun, SortedSet, find};
 
 use crate::error::io_error;
@@ -244,9 +246,29 @@ impl SortedFile {
         if let Some(block) = self.cache.find(self.id, number) {
             return Ok(block);
         }
+        self.load_for_cache(number)
+    }
+
+    fn load_for_cache(&self, number: u32) -> Result<Arc<Block>> {
         let block = Arc::new(self.load(number)?);
         self.cache.insert(self.id, number, &block);
         Ok(block)
+    }
+
+    /// The block of the file with that number, for who holds the engine's lock: if it is not in
+    /// memory and the command can run again, it is only asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Cold`](Error::Cold) then.
+    pub(crate) fn wanted_block(&self, number: u32) -> Result<Arc<Block>> {
+        if let Some(block) = self.cache.find(self.id, number) {
+            return Ok(block);
+        }
+        if self.cache.ask(self.id, number) {
+            return Err(Error::Cold);
+        }
+        self.load_for_cache(number)
     }
 
     /// The block of the file with that number, for who reads many and each once.
@@ -280,7 +302,7 @@ impl SortedFile {
             let row: BlockRow = self.row(run.first_block + index)?;
             Ok(row.first_id <= id)
         })?;
-        let block = self.cached_block(run.first_block + behind.saturating_sub(1))?;
+        let block = self.wanted_block(run.first_block + behind.saturating_sub(1))?;
         Ok(block.lower_bound(id))
     }
 }

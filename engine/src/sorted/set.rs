@@ -153,6 +153,11 @@ impl SortedSet {
         &self.cache
     }
 
+    /// Whether there is no file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// The file with that id.
     pub(crate) fn find(&self, id: u64) -> Option<&Arc<SortedFile>> {
         self.held.get(&id).map(|held| &held.file)

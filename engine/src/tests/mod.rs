@@ -1,6 +1,7 @@
 //! Tests of the state as a whole: random operations against a model, and the fold against itself.
 
 mod build;
+mod cold;
 mod fold;
 mod idle;
 mod model;

@@ -1,4 +1,5 @@
-//! A stream whose entries are sorted at random moments answers as one that is never sorted.
+//! A stream whose entries are sorted at random moments answers as one that is never sorted, also if
+//! hardly a block is in memory, and none is loaded under the lock.
 
 use std::fmt::Write;
 
@@ -7,11 +8,14 @@ use proptest::prelude::*;
 use super::fold;
 use super::ops::{self, GROUPS, KEYS, Op};
 use super::{Seen, options, read, sort_all};
-use crate::batch::{AutoClaim, Claim, Cursor, Deliver, History, NewId, Range, Trim};
+use crate::batch::{
+    AutoClaim, Batch, Claim, Cursor, Delete, Deliver, GiveBack, History, NewId, Range, Trim,
+};
 use crate::engine::{Core, Engine};
 use crate::entries::Entries;
 use crate::id::EntryId;
 use crate::log::Log;
+use crate::options::Options;
 use crate::snapshot::CheckpointCursor;
 use crate::state::State;
 
@@ -25,18 +29,29 @@ struct Side {
     now: u64,
     value: u64,
     sorts: bool,
+    /// Blocks that operations loaded: without the lock, under it.
+    loads: (u64, u64),
+}
+
+/// Most blocks are not in memory.
+fn forgetful() -> Options {
+    Options {
+        block_cache: 20 << 10,
+        ..options()
+    }
 }
 
 impl Side {
     fn new(sorts: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let engine = Some(Engine::open(dir.path(), options()).unwrap());
+        let engine = Some(Engine::open(dir.path(), forgetful()).unwrap());
         Self {
             dir,
             engine,
             now: 1000,
             value: 0,
             sorts,
+            loads: (0, 0),
         }
     }
 
@@ -49,12 +64,37 @@ impl Side {
         (format!("{words:?}"), seen.unwrap_or_default())
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm an operation")]
-    fn run(&mut self, op: &Op) -> Reply {
+    /// Runs an operation, again and again until it has the blocks that it needs.
+    fn ask_and_act(&mut self, op: &Op) -> (String, Option<Entries>) {
         let engine = self.engine.take().unwrap();
-        let mut batch = engine.lock();
-        batch.set_now(self.now);
-        let (words, plan) = match *op {
+        let mut cold = None;
+        let before = engine.stats();
+        let done = loop {
+            let mut batch = engine.lock();
+            batch.set_now(self.now);
+            if let Some(cold) = cold.take() {
+                batch.resume(cold);
+            }
+            batch.ask_for_blocks();
+            let done = self.act(&mut batch, op);
+            let Some(mut wanted) = batch.take_cold() else {
+                break done;
+            };
+            drop(batch);
+            assert_eq!(engine.stats().appended, before.appended, "{op:?}");
+            wanted.load();
+            cold = Some(wanted);
+        };
+        let after = engine.stats();
+        self.loads.0 += after.block_loads_asked - before.block_loads_asked;
+        self.loads.1 += after.block_loads_locked - before.block_loads_locked;
+        self.engine = Some(engine);
+        done
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm an operation")]
+    fn act(&mut self, batch: &mut Batch<'_>, op: &Op) -> (String, Option<Entries>) {
+        match *op {
             Op::Add { key, step } => {
                 self.value += 1;
                 let last = batch.stream(0, KEYS[key]).unwrap_or_default().last_id;
@@ -75,6 +115,49 @@ impl Side {
                 format!("{:?}", batch.delete_entries(0, KEYS[key], ids)),
                 None,
             ),
+            Op::DeleteWith {
+                key,
+                ref ids,
+                policy,
+            } => {
+                let delete = Delete {
+                    ids,
+                    references: policy,
+                };
+                (
+                    format!("{:?}", batch.delete_with(0, KEYS[key], delete)),
+                    None,
+                )
+            }
+            Op::AckAndDelete {
+                key,
+                group,
+                ref ids,
+                policy,
+            } => {
+                let delete = Delete {
+                    ids,
+                    references: policy,
+                };
+                let deleted = batch.ack_and_delete(0, KEYS[key], GROUPS[group], delete);
+                (format!("{deleted:?}"), None)
+            }
+            Op::GiveBack {
+                key,
+                group,
+                ref ids,
+                fault,
+                force,
+            } => {
+                let give_back = GiveBack {
+                    ids,
+                    fault,
+                    delivery_count: None,
+                    force,
+                };
+                let given = batch.give_back(0, KEYS[key], GROUPS[group], &give_back);
+                (format!("{given:?}"), None)
+            }
             Op::Range {
                 key,
                 start,
@@ -88,7 +171,10 @@ impl Side {
                     reverse,
                     count,
                 };
-                (String::new(), batch.range(0, KEYS[key], range).unwrap())
+                (
+                    String::new(),
+                    batch.range(0, KEYS[key], range).ok().flatten(),
+                )
             }
             Op::CreateGroup { key, group, cursor } => {
                 let (id, entries_read) = (cursor, Some(0));
@@ -201,8 +287,12 @@ impl Side {
                 )
             }
             _ => (String::new(), None),
-        };
-        drop(batch);
+        }
+    }
+
+    fn run(&mut self, op: &Op) -> Reply {
+        let (words, plan) = self.ask_and_act(op);
+        let engine = self.engine.take().unwrap();
         let engine = match *op {
             Op::Wait { ms } => {
                 self.now += ms;
@@ -218,7 +308,7 @@ impl Side {
             }
             Op::Reopen => {
                 engine.close().unwrap();
-                Engine::open(self.dir.path(), options()).unwrap()
+                Engine::open(self.dir.path(), forgetful()).unwrap()
             }
             _ => engine,
         };
@@ -260,6 +350,7 @@ proptest! {
             prop_assert_eq!(plain.run(op), sorted.run(op), "operation {}: {:?}", at, op);
             prop_assert_eq!(plain.picture(), sorted.picture(), "behind {}: {:?}", at, op);
         }
+        prop_assert_eq!(sorted.loads.1, 0, "blocks that were loaded under the lock");
         // A replay from the older checkpoint meets streams as they were before, or behind it.
         drop(sorted.engine.take());
         let files = std::fs::read_dir(sorted.dir.path().join("checkpoint")).unwrap();
