@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use alluvium_engine::Engine;
+use alluvium_engine::{ColdBlocks, Engine, Error};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::backups::Backups;
 use crate::client::{Client, Slot};
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::execute::Turn;
 use crate::hub::Hub;
 use crate::log;
@@ -236,7 +236,7 @@ async fn tick(server: Arc<Server>) {
     loop {
         interval.tick().await;
         let now_ms = expire(&server);
-        retain(&server);
+        retain(&server).await;
         server.engine.submit();
         let mut hub = server.hub.lock();
         hub.end_idle_clients(now_ms);
@@ -264,21 +264,36 @@ fn expire(server: &Arc<Server>) -> u64 {
 }
 
 /// Removes what streams need not keep, a few streams at a time so that commands come between.
-fn retain(server: &Arc<Server>) {
+async fn retain(server: &Arc<Server>) {
+    let mut loaded = None;
     for _ in 0..RETAINING_IN_A_TICK_MAX {
-        let mut turn = Turn::begin(server);
-        let retained = turn.batch().retain_due(RETAINED_AT_ONCE_MAX);
-        turn.finish_command();
-        match retained {
-            Ok(true) => {}
-            Ok(false) => return,
+        match retain_some(server, loaded.take()) {
+            (Some(cold), _) => loaded = Some(connection::load(cold).await),
+            (None, Ok(true)) => {}
+            (None, Ok(false)) => return,
             // A full or poisoned log, or damage: the stream is looked at again.
-            Err(error) => {
+            (None, Err(error)) => {
                 log::warning(format_args!("old entries could not be removed: {error}"));
                 return;
             }
         }
     }
+}
+
+/// What has to be loaded first, or whether there is more to do.
+fn retain_some(
+    server: &Arc<Server>,
+    loaded: Option<Box<ColdBlocks>>,
+) -> (Option<Box<ColdBlocks>>, Result<bool, Error>) {
+    let mut turn = Turn::begin(server);
+    if let Some(loaded) = loaded {
+        turn.resume(loaded);
+    }
+    turn.batch().ask_for_blocks();
+    let retained = turn.batch().retain_due(RETAINED_AT_ONCE_MAX);
+    let cold = turn.batch().take_cold().filter(|_| retained.is_err());
+    turn.finish_command();
+    (cold, retained)
 }
 
 /// The orderly end: see the module's description.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use alluvium_engine::Lsn;
+use alluvium_engine::{ColdBlocks, Lsn};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -86,6 +86,8 @@ pub(crate) struct Connection {
     query_len_max: usize,
     bulk_len_max: usize,
     traffic: Traffic,
+    /// What was loaded for the next request.
+    cold: Option<Box<ColdBlocks>>,
 }
 
 impl Connection {
@@ -110,6 +112,7 @@ impl Connection {
                 query_len_max: to_len(hub.config.client_query_buffer_limit),
                 bulk_len_max: to_len(hub.config.proto_max_bulk_len),
                 traffic: Traffic::default(),
+                cold: None,
             }
         };
         // Errors are those of a client that went away.
@@ -202,6 +205,7 @@ impl Connection {
             Stop::Blocked(time) => self.wait(Waiting::Blocked, time),
             Stop::HeldBack(time) => self.wait(Waiting::HeldBack, Some(time)),
             Stop::Outside(work) => return self.run_outside(work).await,
+            Stop::Cold(cold) => self.cold = Some(load(cold).await),
         }
         Ok(Next::Go)
     }
@@ -209,6 +213,9 @@ impl Connection {
     /// One hop to the engine.
     fn turn(&mut self, reply: &mut Reply, depends: &mut Lsn) -> Stop {
         let mut turn = Turn::begin(&self.server);
+        if let Some(cold) = self.cold.take() {
+            turn.resume(cold);
+        }
         self.traffic.account(turn.hub(), self.slot);
         let client = turn.hub().clients.at_mut(self.slot);
         client.query_buffer_len = self.input.len();
@@ -454,7 +461,13 @@ impl Connection {
             Waiting::No => {}
             Waiting::HeldBack => self.waiting = Waiting::No,
             Waiting::Blocked => {
-                Turn::begin(&self.server).time_is_up(self.slot);
+                let mut cold = Turn::begin(&self.server).time_is_up(self.slot);
+                while let Some(wanted) = cold {
+                    let loaded = load(wanted).await;
+                    let mut turn = Turn::begin(&self.server);
+                    turn.resume(loaded);
+                    cold = turn.time_is_up(self.slot);
+                }
                 self.server.engine.submit();
                 return self.attend().await;
             }
@@ -482,6 +495,18 @@ impl Drop for Connection {
         let mut hub = self.server.hub.lock();
         self.traffic.account(&mut hub, self.slot);
         hub.disconnect(self.slot);
+    }
+}
+
+/// Loads blocks where nobody has to wait for that.
+pub(crate) async fn load(mut cold: Box<ColdBlocks>) -> Box<ColdBlocks> {
+    let load = move || {
+        cold.load();
+        cold
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(cold) => cold,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alluvium_engine::{Batch, Lsn};
+use alluvium_engine::{Batch, ColdBlocks, Lsn};
 use parking_lot::MutexGuard;
 
 use crate::Server;
@@ -36,6 +36,8 @@ pub(crate) enum Stop {
     HeldBack(Duration),
     /// The rest of the command runs without the locks.
     Outside(Outside),
+    /// The request runs again with these blocks.
+    Cold(Box<ColdBlocks>),
     /// The connection ends when the replies are written.
     Close,
 }
@@ -141,9 +143,9 @@ impl<'s> Turn<'s> {
             self.collect_outbox(slot, reply);
             match stop {
                 None => {}
-                Some(Stop::HeldBack(duration)) => {
+                Some(stop @ (Stop::HeldBack(_) | Stop::Cold(_))) => {
                     decoder.put_back();
-                    return Stop::HeldBack(duration);
+                    return stop;
                 }
                 Some(stop) => return stop,
             }
@@ -188,6 +190,10 @@ impl<'s> Turn<'s> {
             }
         };
         let client = self.hub.clients.at_mut(slot);
+        if let Some(Stop::Cold(_)) = stop {
+            client.commands -= 1;
+            return stop;
+        }
         if client.is_silent() {
             reply.rewind(mark);
         }
@@ -210,6 +216,9 @@ impl<'s> Turn<'s> {
         let now_ms = self.stopwatch.wall_ms();
         self.batch.set_now(now_ms);
         self.hub.clients.at_mut(slot).last_command = Some(command);
+        if !command.spec.has(flag::EXECUTES) {
+            self.batch.ask_for_blocks();
+        }
         let mut ctx = self.context(command, slot, reply);
         let flow = invoke(&mut ctx, args);
         let lsn = self.finish_command();
@@ -220,9 +229,15 @@ impl<'s> Turn<'s> {
             Flow::Done => None,
             Flow::Block(block) => Some(self.block(command, slot, block, now_ms)),
             Flow::Outside(work) => Some(Stop::Outside(work)),
+            Flow::Cold(cold) => Some(Stop::Cold(cold)),
         };
         self.serve_waiters();
         stop
+    }
+
+    /// Holds blocks that were loaded for the command that runs next.
+    pub(crate) fn resume(&mut self, cold: Box<ColdBlocks>) {
+        self.batch.resume(cold);
     }
 
     fn context<'a>(
@@ -269,13 +284,14 @@ impl<'s> Turn<'s> {
     pub(crate) fn serve_waiters(&mut self) {
         while self.hub.waiters.has_ready() {
             for slot in self.hub.waiters.next_ready().unwrap_or_default() {
-                self.wake(slot);
+                // Its own connection loads what it lacks, and wakes it again.
+                drop(self.wake(slot));
             }
         }
     }
 
-    /// The time of a waiting command is over, or it is time to run it again.
-    pub(crate) fn time_is_up(&mut self, slot: Slot) {
+    /// The time of a waiting command is over, or it is time to run it again; what that lacks.
+    pub(crate) fn time_is_up(&mut self, slot: Slot) -> Option<Box<ColdBlocks>> {
         let now_ms = self.stopwatch.wall_ms();
         let blocked = self.hub.clients.at_mut(slot).blocked.as_ref();
         let is_retry = blocked.is_some_and(|blocked| {
@@ -284,32 +300,40 @@ impl<'s> Turn<'s> {
         });
         if is_retry {
             self.batch.set_now(now_ms);
-            self.wake(slot);
+            let cold = self.wake(slot);
             self.serve_waiters();
+            cold
         } else {
             self.hub.unblock(slot, Unblock::Timeout);
+            None
         }
     }
 
-    /// Runs a waiting command again. One that finds nothing keeps waiting, in its place.
-    fn wake(&mut self, slot: Slot) {
+    /// Runs a waiting command again. One that finds nothing keeps waiting, in its place; so does
+    /// one that lacks blocks, which are returned, and its time to try again has come.
+    fn wake(&mut self, slot: Slot) -> Option<Box<ColdBlocks>> {
         let client = self.hub.clients.at_mut(slot);
-        let Some(mut blocked) = client.blocked.take() else {
-            return;
-        };
+        let mut blocked = client.blocked.take()?;
         let mut reply = std::mem::take(&mut client.outbox.reply);
         reply.set_protocol(client.protocol);
         let mark = reply.mark();
         let args: Vec<&[u8]> = blocked.block.command.iter().map(Vec::as_slice).collect();
+        self.batch.ask_for_blocks();
+        let now_ms = self.batch.now_ms();
         let mut ctx = self.context(blocked.command, slot, &mut reply);
         ctx.is_wake = true;
         let flow = invoke(&mut ctx, &args);
         let lsn = self.finish_command();
         let hub = &mut *self.hub;
         let client = hub.clients.at_mut(slot);
-        if let Flow::Block(again) = flow {
-            if blocked.block.retry_ms != again.retry_ms {
-                blocked.block.retry_ms = again.retry_ms;
+        let (retry_ms, cold) = match flow {
+            Flow::Block(again) => (Some(again.retry_ms), None),
+            Flow::Cold(cold) => (Some(Some(now_ms)), Some(cold)),
+            Flow::Done | Flow::Outside(_) => (None, None),
+        };
+        if let Some(retry_ms) = retry_ms {
+            if blocked.block.retry_ms != retry_ms {
+                blocked.block.retry_ms = retry_ms;
                 client.signal.wake();
             }
             client.blocked = Some(blocked);
@@ -325,6 +349,7 @@ impl<'s> Turn<'s> {
         }
         reply.append(&mut client.outbox.reply);
         client.outbox.reply = reply;
+        cold
     }
 
     fn queue(&mut self, command: &'static Command, slot: Slot, args: &[&[u8]], reply: &mut Reply) {
@@ -379,7 +404,15 @@ impl<'s> Turn<'s> {
 pub(crate) fn invoke(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Flow {
     let mark = ctx.reply.mark();
     let began = ctx.stopwatch.last();
+    let looked = ctx.hub.stats.looked();
     let result = (ctx.command.spec.handler)(ctx, args);
+    if result.is_err()
+        && let Some(cold) = ctx.batch.take_cold()
+    {
+        ctx.reply.rewind(mark);
+        ctx.hub.stats.set_looked(looked);
+        return Flow::Cold(cold);
+    }
     // Behind the command, so that EXEC is shown behind what it ran.
     if !ctx.hub.monitors.is_empty() && !ctx.is_wake {
         crate::feed::monitors(ctx, args);

@@ -109,6 +109,16 @@ impl Stats {
         }
     }
 
+    /// Keys that were found and missed.
+    pub(crate) fn looked(&self) -> (u64, u64) {
+        (self.keyspace_hits, self.keyspace_misses)
+    }
+
+    /// Takes back what was counted since.
+    pub(crate) fn set_looked(&mut self, (hits, misses): (u64, u64)) {
+        (self.keyspace_hits, self.keyspace_misses) = (hits, misses);
+    }
+
     /// Takes a sample of the totals; called at every tick.
     pub(crate) fn sample(&mut self, now_ms: u64) {
         if self.samples.len() == SAMPLES {

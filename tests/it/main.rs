@@ -10,6 +10,8 @@ mod back_office;
 mod backup;
 /// The load generator measures what it says, and says what went wrong.
 mod bench;
+/// What is not in memory is looked up without holding others up.
+mod cold;
 /// Every reply is the same bytes as recorded from a real server.
 mod golden;
 /// How a broker starts and ends, and that a kill changes nothing that it had said.

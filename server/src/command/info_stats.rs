@@ -135,6 +135,15 @@ fn micros_at(latency: &Latencies, percentile: f64) -> u64 {
     0
 }
 
+/// Decompressed blocks of sorted segments.
+fn blocks(stats: &EngineStats, lines: &mut Lines) {
+    lines.field("block_cache_hits", stats.block_hits);
+    lines.field("block_cache_misses", stats.block_misses);
+    lines.field("block_cache_bytes", stats.block_bytes);
+    lines.field("block_loads_asked", stats.block_loads_asked);
+    lines.field("block_loads_locked", stats.block_loads_locked);
+}
+
 /// Whether there is room, and whether what is written arrives.
 fn disk(stats: &EngineStats, lines: &mut Lines) {
     lines.field("disk_quota", stats.disk_quota);
@@ -191,9 +200,7 @@ pub(super) fn alluvium(ctx: &mut Ctx<'_, '_>, lines: &mut Lines) {
         lines.field("oldest_log_segment", name.to_string_lossy());
         lines.field("oldest_log_segment_pin", pin.name());
     }
-    lines.field("block_cache_hits", stats.block_hits);
-    lines.field("block_cache_misses", stats.block_misses);
-    lines.field("block_cache_bytes", stats.block_bytes);
+    blocks(&stats, lines);
     disk(&stats, lines);
     lines.claim("checkpoint_in_progress", checkpoints.is_running);
     lines.claim("checkpoint_last_failed", checkpoints.failed);

@@ -63,7 +63,7 @@ use crate::keyspace_events::EventClasses;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::waiters::Ready;
-use alluvium_engine::Batch;
+use alluvium_engine::{Batch, ColdBlocks};
 
 /// What a command may do and what it may be done to; the names are those of COMMAND INFO.
 pub(crate) mod flag {
@@ -229,6 +229,9 @@ pub(crate) enum Flow {
     /// The rest of the command needs time or the engine's lock for itself: it runs when both locks
     /// are free, before the client's next command, and writes the reply. Refused inside MULTI.
     Outside(Outside),
+    /// Blocks have to be loaded first, without the locks; nothing was done or replied, and the
+    /// command is to run again. Made of a refusal by the execution only.
+    Cold(Box<ColdBlocks>),
 }
 
 /// Work of a command outside of the locks; see [`Flow::Outside`].

@@ -190,6 +190,9 @@ fn xadd(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         .contains(EventClasses::NEW)
         && !ctx.batch.exists(db, key);
     let fields = &args[add.fields_at..];
+    if let Some(trim) = add.trim {
+        ctx.batch.foresee_trim(db, key, trim)?;
+    }
     let added = match add.once {
         None => ctx.batch.add(db, key, add.id, fields).map(Added::New),
         Some(Once::Named(message)) => ctx.batch.add_once(db, key, message, fields),
