@@ -108,6 +108,7 @@ impl Parts {
         };
         let (log_dir, checkpoint_dir) = (self.dir.join(LOG), self.checkpoint_dir());
         let listing = recovery::list(&*self.storage, &log_dir, &self.prepare)?;
+        let is_new = listing.is_empty();
         let mut stores = listing.stores();
         stores.extend(checkpoint::stores(&*self.storage, &checkpoint_dir)?);
         let store = most_common(&stores).unwrap_or_else(|| self.new_store());
@@ -148,7 +149,8 @@ impl Parts {
         core.state.finish_recovery(&core.log)?;
         report.lost_entries = lost_entries(&core);
         if self.look.is_none() {
-            if self.options.threads == Threads::Inline {
+            // Nothing that a new directory needs is made beside its first users.
+            if is_new || self.options.threads == Threads::Inline {
                 self.prepare.prime();
             }
             if found.is_cut {

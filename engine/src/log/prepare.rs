@@ -1,12 +1,13 @@
 //! Segments made ahead: the next one, and a reserve for when the disk is full.
 //!
 //! The next segment is zero-filled, synced and named before it is needed, so that a roll costs
-//! nothing and a full disk is an error here and never one of a write. The reserve is a zero-filled
-//! file without a place in the log; if the next segment cannot be made, what shrinks the data may
-//! turn the reserve into it. What grows the data is refused until there is a reserve again.
+//! nothing and a full disk is an error here and never one of a write. The reserve is a file that
+//! only takes its room, without a place in the log; if the next segment cannot be made, what
+//! shrinks the data may turn the reserve into it. What grows the data is refused until there is a
+//! reserve again.
 //!
-//! Only a checkpoint makes room, and a checkpoint needs some itself: a second file of zeros keeps
-//! it free. It is as long as the last checkpoint and a quarter, and counts as part of the reserve.
+//! Only a checkpoint makes room, and a checkpoint needs some itself: a second file keeps it free.
+//! It is as long as the last checkpoint and a quarter, and counts as part of the reserve.
 //!
 //! A quota that is reached is like a full disk: no file is made that would lead beyond it, and what
 //! grows the data is refused as long as the files are more already.
@@ -32,7 +33,7 @@ use crate::limits::SEGMENT_SIZE_MAX;
 use crate::storage::Storage;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{Error, Lsn, Result};
-use maker::{Failure, Made, Maker};
+use maker::{Blank, Failure, Made, Maker};
 use quota::Quota;
 
 /// The name of the reserve.
@@ -339,14 +340,7 @@ impl Prepare {
                 self.changed.wait(&mut wanted);
                 continue;
             }
-            let round = catch_unwind(AssertUnwindSafe(|| self.round(&mut wanted)));
-            if round.is_err() {
-                wanted.is_busy = false;
-                wanted.is_urgent = false;
-                wanted.failed = Some(Failure::panicked(&self.maker.dir));
-                wanted.steps += 1;
-                self.changed.notify_all();
-            }
+            self.round(&mut wanted);
             let has_failed = wanted.failed.is_some();
             while has_failed && !wanted.is_stopped && !wanted.is_urgent {
                 if self.changed.wait_for(&mut wanted, RETRY).timed_out() {
@@ -375,8 +369,20 @@ impl Prepare {
         Ok(())
     }
 
-    /// Tries to make all that is missing.
+    /// Tries to make all that is missing. What panics has failed.
     fn round(&self, wanted: &mut MutexGuard<'_, Wanted>) {
+        wanted.is_busy = true;
+        let tried = catch_unwind(AssertUnwindSafe(|| self.try_round(wanted)));
+        if tried.is_err() {
+            wanted.failed = Some(Failure::panicked(&self.maker.dir));
+        }
+        wanted.is_urgent = false;
+        wanted.is_busy = false;
+        wanted.steps += 1;
+        self.changed.notify_all();
+    }
+
+    fn try_round(&self, wanted: &mut MutexGuard<'_, Wanted>) {
         let steps: &[Step] = match (wanted.is_urgent, self.reserve_holds()) {
             (true, _) => &[Step::MakeNext, Step::UseReserve],
             // What grows the data waits for the next segment only, ...
@@ -384,7 +390,6 @@ impl Prepare {
             // ... or for the reserve first, which what shrinks the data has used up.
             (false, false) => &[Step::MakeReserve, Step::MakeRoom, Step::MakeNext],
         };
-        wanted.is_busy = true;
         wanted.has_new_quota = false;
         let over = MutexGuard::unlocked(wanted, || self.maker.quota.admit(0));
         let mut failed = over.err().map(Failure::of);
@@ -409,10 +414,6 @@ impl Prepare {
         let holds = failed.is_none() || wanted.has_reserves() && !wanted.is_over;
         self.reserve_holds.store(holds, Ordering::Relaxed);
         wanted.failed = failed;
-        wanted.is_urgent = false;
-        wanted.is_busy = false;
-        wanted.steps += 1;
-        self.changed.notify_all();
     }
 
     fn step(&self, step: Step, wanted: &mut MutexGuard<'_, Wanted>) -> Result<()> {
@@ -425,7 +426,9 @@ impl Prepare {
             Step::MakeNext if lacks_next => {
                 let len = self.segment_size.max(len_min);
                 let made = MutexGuard::unlocked(wanted, || {
-                    self.maker.make(&name(first), (first, len), self.pace())
+                    let place = (first, len);
+                    self.maker
+                        .make(&name(first), place, Blank::Zeros, self.pace())
                 })?;
                 self.publish_next(wanted, &made, first, len)
             }
@@ -447,11 +450,8 @@ impl Prepare {
             }
             Step::MakeReserve if !wanted.has_reserve => {
                 let made = MutexGuard::unlocked(wanted, || {
-                    let made =
-                        self.maker
-                            .make(RESERVE, (Lsn::ZERO, self.segment_size), self.pace())?;
-                    // It will not be written to soon, if ever. The cache may say no.
-                    drop(made.file.drop_cache(0, self.segment_size));
+                    let place = (Lsn::ZERO, self.segment_size);
+                    let made = self.maker.make(RESERVE, place, Blank::Room, || {})?;
                     self.maker.rename(&made.path, &self.maker.dir, RESERVE)
                 });
                 wanted.has_reserve = made.is_ok();
@@ -459,7 +459,7 @@ impl Prepare {
             }
             Step::MakeRoom if wanted.room < wanted.room_min => {
                 let len = wanted.room_min;
-                MutexGuard::unlocked(wanted, || self.maker.make_room(len, self.pace()))?;
+                MutexGuard::unlocked(wanted, || self.maker.make_room(len))?;
                 wanted.room = len;
                 Ok(())
             }

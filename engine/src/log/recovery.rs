@@ -134,6 +134,11 @@ pub(crate) fn list(storage: &dyn Storage, dir: &Path, prepare: &Prepare) -> Resu
 }
 
 impl Listing {
+    /// Whether the log is yet to begin.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     /// The numbers of the data directories that the segments were made in.
     pub(crate) fn stores(&self) -> Vec<u32> {
         self.segments

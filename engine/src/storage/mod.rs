@@ -80,9 +80,12 @@ pub trait StorageFile: Send + Sync {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// Makes the bytes and the length durable.
     fn sync(&self) -> io::Result<()>;
-    /// Fills `[offset, offset + len)`, where nothing was written yet, with zeros, and makes them
-    /// durable.
+    /// Takes room on the disk for `[offset, offset + len)`, where nothing was written yet, so that
+    /// writes there cannot find it full; durably. It reads as zeros.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Writes zeros to `[offset, offset + len)`, which is allocated, and makes them durable: what
+    /// was allocated only has to be noted as written by the first sync behind each write to it.
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Forgets what is cached of `[offset, offset + len)`, so that reads show what the disk holds.
     fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Maps the first `len` bytes for reading.

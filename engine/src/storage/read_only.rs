@@ -86,6 +86,10 @@ impl StorageFile for ReadOnlyFile {
         Err(io::ErrorKind::StorageFull.into())
     }
 
+    fn zero(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
         self.0.drop_cache(offset, len)
     }

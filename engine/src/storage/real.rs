@@ -138,12 +138,15 @@ impl StorageFile for RealFile {
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        // A full disk is found out before anything is written. Where this is not supported, the
-        // writes below find out; they are what makes later writes cheap in any case.
         match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), offset, len) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-            Err(error) => return Err(error.into()),
+            Ok(()) => self.sync(),
+            // What cannot be taken by asking is taken by writing.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.zero(offset, len),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
         let zeros = vec![0; ZEROS_LEN.min(usize::try_from(len).unwrap_or(ZEROS_LEN))];
         let mut done = 0;
         while done < len {

@@ -44,7 +44,7 @@ pub enum Call {
     Read,
     /// Making a file durable.
     Sync,
-    /// Zero-filling.
+    /// Taking room for a file, and filling it with zeros.
     Allocate,
     /// Giving a file another name.
     Rename,

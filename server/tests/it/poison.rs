@@ -92,6 +92,10 @@ impl StorageFile for FragileFile {
         self.file.allocate(offset, len)
     }
 
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.zero(offset, len)
+    }
+
     fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
         self.file.drop_cache(offset, len)
     }

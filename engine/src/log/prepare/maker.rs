@@ -1,4 +1,4 @@
-//! Making files ahead: zero-filled, headed, named last; and what that may meet.
+//! Making files ahead: as long as they will be, headed, named last; and what that may meet.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,17 @@ use crate::{Error, Lsn, Result};
 
 /// Zeros that are written and synced at once: the disk has them in about a millisecond.
 const PIECE_LEN: u64 = if cfg!(test) { 4 << 10 } else { 512 << 10 };
+
+/// What a file is made of before it is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blank {
+    /// Room on the disk, which costs nothing; but the first sync behind a write to it takes longer,
+    /// because the file system notes what was written, and holds up other writes meanwhile.
+    Room,
+    /// Zeros that were written, which the cache holds: a write finds its page there, and a sync has
+    /// nothing to take but bytes.
+    Zeros,
+}
 
 /// Makes, names and removes files.
 pub(super) struct Maker {
@@ -35,49 +46,46 @@ pub(super) struct Made {
 }
 
 impl Maker {
-    /// Makes a zero-filled file with a header, under an unfinished name; `rest` as in
-    /// [`Maker::fill`].
+    /// Makes a blank file with a header, under an unfinished name; `rest` as in [`Maker::fill`].
     pub(super) fn make(
         &self,
         name: &str,
         (first, len): (Lsn, u64),
+        blank: Blank,
         rest: impl FnMut(),
     ) -> Result<Made> {
         let path = self.dir.join(format!("{name}{UNFINISHED}"));
-        self.fill(&path, len, rest)?;
+        self.fill(&path, len, blank, rest)?;
         self.mark(&path, first, len)
     }
 
-    pub(super) fn make_room(&self, len: u64, rest: impl FnMut()) -> Result<()> {
+    pub(super) fn make_room(&self, len: u64) -> Result<()> {
         let path = self.room_dir.join(format!("{RESERVE}{UNFINISHED}"));
-        self.fill(&path, len, rest)?;
+        self.fill(&path, len, Blank::Room, || {})?;
         self.rename(&path, &self.room_dir, RESERVE)
     }
 
-    /// Makes a zero-filled file, piece by piece, and lets `rest` decide when to go on behind each:
-    /// a sync of the log waits for all that the disk was given before. The end comes first, so that
-    /// the file counts in full with the quota from then on.
-    fn fill(&self, path: &Path, len: u64, mut rest: impl FnMut()) -> Result<()> {
+    /// Makes a blank file. Zeros are written piece by piece, and `rest` decides when
+    /// to go on behind each: a sync of the log waits for all that the disk was given before.
+    fn fill(&self, path: &Path, len: u64, blank: Blank, mut rest: impl FnMut()) -> Result<()> {
         self.quota.admit(len)?;
         let file = whole::create(&*self.storage, path)?;
-        let tail = len.saturating_sub(PIECE_LEN);
-        let mut piece = tail..len;
-        loop {
-            if let Err(error) = file.allocate(piece.start, piece.end - piece.start) {
-                drop(file);
-                self.discard(path)?;
-                return Err(io_error("allocate", path, error));
-            }
+        let mut made = file.allocate(0, len);
+        let mut done = if blank == Blank::Zeros { 0 } else { len };
+        while made.is_ok() && done < len {
+            let piece = PIECE_LEN.min(len - done);
+            made = file.zero(done, piece);
+            done += piece;
             rest();
-            let next = if piece.end == len { 0 } else { piece.end };
-            if next >= tail {
-                return Ok(());
-            }
-            piece = next..tail.min(next + PIECE_LEN);
         }
+        made.or_else(|error| {
+            drop(file);
+            self.discard(path)?;
+            Err(io_error("allocate", path, error))
+        })
     }
 
-    /// Writes the header of a segment to a zero-filled file.
+    /// Writes the header of a segment to a blank file.
     pub(super) fn mark(&self, path: &Path, first: Lsn, len: u64) -> Result<Made> {
         let header = Header {
             first,

@@ -89,6 +89,10 @@ impl StorageFile for Handle {
         Ok(())
     }
 
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.allocate(offset, len)
+    }
+
     fn drop_cache(&self, offset: u64, len: u64) -> io::Result<()> {
         let world = self.world.lock();
         world.check()?;
