@@ -174,7 +174,7 @@ impl<'s> Turn<'s> {
         let mark = reply.mark();
         let stop = match admit(&mut self.hub, slot, args, now_ms) {
             Admission::HoldBack(duration) => return Some(Stop::HeldBack(duration)),
-            Admission::Run(command) => self.call(command, slot, args, reply),
+            Admission::Run(command) => self.call((command, now_ms), slot, args, reply),
             Admission::Queue(command) => {
                 self.queue(command, slot, args, reply);
                 None
@@ -205,15 +205,14 @@ impl<'s> Turn<'s> {
         }
     }
 
-    /// Runs a command on the engine, and whatever waited for what it did.
+    /// Runs a command on the engine at a time, and whatever waited for what it did.
     fn call(
         &mut self,
-        command: &'static Command,
+        (command, now_ms): (&'static Command, u64),
         slot: Slot,
         args: &[&[u8]],
         reply: &mut Reply,
     ) -> Option<Stop> {
-        let now_ms = self.stopwatch.wall_ms();
         self.batch.set_now(now_ms);
         self.hub.clients.at_mut(slot).last_command = Some(command);
         if !command.spec.has(flag::EXECUTES) {

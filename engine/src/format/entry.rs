@@ -127,11 +127,12 @@ fn seal(record: &mut [u8], lsn: Lsn, body_at: usize) {
     record[CRC_AT..MS_AT].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn head_hasher(record: &[u8], lsn: Lsn, body_at: usize) -> crc32fast::Hasher {
+/// A hasher that has seen the place of a record, and the record up to `end`.
+fn hasher(record: &[u8], lsn: Lsn, end: usize) -> crc32fast::Hasher {
     // Kind, flags and place go in as the initial value: less work than hashing ten bytes.
     let initial = u32::from_le_bytes([record[0], record[1], 0x5a, 0xa5]);
     let mut hasher = crc32fast::Hasher::new_with_initial(initial ^ mixed(lsn));
-    hasher.update(&record[MS_AT..body_at]);
+    hasher.update(&record[MS_AT..end]);
     hasher
 }
 
@@ -142,7 +143,7 @@ fn mixed(lsn: Lsn) -> u32 {
 }
 
 fn checksums(record: &[u8], lsn: Lsn, body_at: usize) -> (u16, u32) {
-    let mut hasher = head_hasher(record, lsn, body_at);
+    let mut hasher = hasher(record, lsn, body_at);
     let check = low_half(hasher.clone().finalize());
     hasher.update(&record[body_at..]);
     (check, hasher.finalize())
@@ -158,7 +159,7 @@ fn low_half(crc: u32) -> u16 {
 pub(crate) fn head(bytes: &[u8], lsn: Lsn) -> Option<Head> {
     let head = unverified_head(bytes)?;
     let check = u16::from_le_bytes([bytes[CHECK_AT], bytes[CHECK_AT + 1]]);
-    (low_half(head_hasher(bytes, lsn, head.body_at).finalize()) == check).then_some(head)
+    (low_half(hasher(bytes, lsn, head.body_at).finalize()) == check).then_some(head)
 }
 
 /// Reads the entry at the front of `bytes`, which lie at `lsn`; `None` if it is not one, or
@@ -167,7 +168,7 @@ pub(crate) fn entry(bytes: &[u8], lsn: Lsn) -> Option<Entry<'_>> {
     let head = unverified_head(bytes)?;
     let record = &bytes[..head.record_len()];
     let crc = u32::from_le_bytes(record[CRC_AT..MS_AT].try_into().ok()?);
-    let (_, found) = checksums(record, lsn, head.body_at);
+    let found = hasher(record, lsn, record.len()).finalize();
     let body = &record[head.body_at..];
     (found == crc && is_well_formed(body)).then_some(Entry { id: head.id, body })
 }

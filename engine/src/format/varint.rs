@@ -37,6 +37,17 @@ pub(crate) const fn unzigzag(value: u64) -> i64 {
 /// Takes a value off the front of `input`; `None` if it is cut or malformed.
 #[inline]
 pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
+    // Most values are short: lengths, counts, small numbers.
+    match input.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *input = rest;
+            Some(u64::from(byte))
+        }
+        _ => take_long(input),
+    }
+}
+
+fn take_long(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(VARINT_LEN_MAX) {
         let bits = u64::from(byte & 0x7f);

@@ -16,8 +16,11 @@ const ID_LEN_MAX: usize = 127;
 /// The longest decimal of an `i64`, with its sign.
 const INT_LEN_MAX: usize = 20;
 
+/// So many digits never exceed 64 bits.
+const DIGITS_SAFE: usize = 19;
+
 /// How many IDs are kept without allocating.
-const IDS_FEW: usize = 8;
+const IDS_FEW: usize = 16;
 
 /// Which ID XADD was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,17 +116,27 @@ pub(crate) fn cursor(arg: &[u8]) -> Option<u64> {
 /// Half of an ID: all digits in the common case, else what C's `strtoull` makes of it.
 #[inline]
 fn parse_half(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
+    match digits(text) {
+        Some((value, [])) => Some(value),
+        _ => parse_half_loosely(text),
     }
+}
+
+/// The number that `text` begins with, and what follows; `None` if there is none, or it has so many
+/// digits that it may be too large.
+#[inline]
+fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
-    for &byte in text {
+    for (at, &byte) in text.iter().enumerate() {
         let Some(digit) = decimal(byte) else {
-            return parse_half_loosely(text);
+            return (at > 0).then(|| (value, &text[at..]));
         };
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+        if at == DIGITS_SAFE {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
     }
-    Some(value)
+    (!text.is_empty()).then_some((value, &[]))
 }
 
 #[cold]
@@ -181,6 +194,16 @@ fn parse_halves(text: &[u8]) -> Option<(u64, Option<&[u8]>)> {
 /// `ms-seq`, or `ms` with `missing_seq` for the rest; `None` for anything else, `-` and `+` too.
 #[inline]
 pub(crate) fn parse_id(arg: &[u8], missing_seq: u64) -> Option<EntryId> {
+    if let Some((ms, [b'-', rest @ ..])) = digits(arg)
+        && let Some((seq, [])) = digits(rest)
+    {
+        return Some(EntryId::new(ms, seq));
+    }
+    parse_odd_id(arg, missing_seq)
+}
+
+/// The same for a text that is not digits, a dash and digits.
+fn parse_odd_id(arg: &[u8], missing_seq: u64) -> Option<EntryId> {
     let (ms, seq) = parse_halves(id_text(arg)?)?;
     let seq = match seq {
         Some(seq) => parse_half(seq)?,
@@ -217,7 +240,10 @@ impl Ids {
                 *slot = id(arg)?;
             }
         } else {
-            ids.many = args.iter().map(|arg| id(arg)).collect::<Result<_, _>>()?;
+            ids.many.reserve_exact(args.len());
+            for arg in args {
+                ids.many.push(id(arg)?);
+            }
         }
         Ok(ids)
     }

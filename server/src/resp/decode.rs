@@ -170,12 +170,15 @@ impl Decoder {
             if *first != b'*' {
                 return self.decode_inline(input);
             }
-            let header = line(input, self.at, ProtocolError::ArrayHeaderTooLong)?;
-            let Some(header) = header else {
-                return Ok(false);
+            let (len, end) = match short_header(&input[self.at..], b'*') {
+                Some((len, size)) => (len, self.at + size),
+                None => match self.long_array_header(input)? {
+                    Some(header) => header,
+                    None => return Ok(false),
+                },
             };
-            self.missing = array_len(&input[self.at + 1..header], limits)?;
-            self.at = header + 2;
+            self.missing = checked_array_len(len, limits)?;
+            self.at = end;
             if self.missing == 0 {
                 self.start = self.at;
                 return Ok(true);
@@ -204,6 +207,16 @@ impl Decoder {
     fn complete(&mut self) {
         self.ends.push(self.spans.len());
         self.start = self.at;
+    }
+
+    /// What the header says, and where it ends.
+    fn long_array_header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, ProtocolError> {
+        let Some(end) = line(input, self.at, ProtocolError::ArrayHeaderTooLong)? else {
+            return Ok(None);
+        };
+        let len = parse_integer(&input[self.at + 1..end]).ok_or(ProtocolError::ArrayLen)?;
+        // An empty or null array is none.
+        Ok(Some((usize::try_from(len).unwrap_or(0), end + 2)))
     }
 
     fn decode_bulk_header(
@@ -274,24 +287,27 @@ impl Decoder {
     }
 }
 
-/// The number and the size of a header in the usual case: up to six digits and both line end bytes
-/// are there. Anything else, right or wrong, is left to the long way.
+/// The number and the size of a header in the usual case: up to three digits and both line end
+/// bytes are there. Anything else, right or wrong, is left to the long way.
 fn short_header(input: &[u8], prefix: u8) -> Option<(usize, usize)> {
-    let (first, digits) = input.split_first()?;
+    let (first, line) = input.split_first()?;
     if *first != prefix {
         return None;
     }
-    let mut number = 0;
-    for (at, byte) in digits.iter().enumerate().take(7) {
-        match byte {
-            b'0'..=b'9' if at < 6 && !(at == 1 && number == 0) => {
-                number = number * 10 + usize::from(byte - b'0');
-            }
-            b'\r' if at > 0 && at + 1 < digits.len() => return Some((number, at + 3)),
-            _ => return None,
-        }
+    let digit = |byte: u8| usize::from(byte - b'0');
+    match *line {
+        [a @ b'0'..=b'9', b'\r', _, ..] => Some((digit(a), 4)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..] => Some((digit(a) * 10 + digit(b), 5)),
+        [
+            a @ b'1'..=b'9',
+            b @ b'0'..=b'9',
+            c @ b'0'..=b'9',
+            b'\r',
+            _,
+            ..,
+        ] => Some((digit(a) * 100 + digit(b) * 10 + digit(c), 6)),
+        _ => None,
     }
-    None
 }
 
 /// The position of the `\r` that ends the line at `from`, once the byte behind it is there too.
@@ -308,10 +324,7 @@ fn line(
     }
 }
 
-/// The number of arguments; an empty or null array is none.
-fn array_len(digits: &[u8], limits: Limits) -> Result<usize, ProtocolError> {
-    let len = parse_integer(digits).ok_or(ProtocolError::ArrayLen)?;
-    let len = usize::try_from(len).unwrap_or(0);
+fn checked_array_len(len: usize, limits: Limits) -> Result<usize, ProtocolError> {
     if len > ARGUMENTS_MAX {
         return Err(ProtocolError::ArrayLen);
     }

@@ -4,13 +4,28 @@ use alluvium_engine::EntryId;
 
 /// Appends `<prefix><number>\r\n`.
 pub(crate) fn header(out: &mut Vec<u8>, prefix: u8, number: usize) {
-    if let Ok(small @ 0..=9) = u8::try_from(number) {
-        out.extend_from_slice(&[prefix, b'0' + small, b'\r', b'\n']);
-        return;
+    // Short numbers, nearly all there are, are appended in one piece.
+    match number {
+        0..=9 => out.extend_from_slice(&[prefix, digit(number), b'\r', b'\n']),
+        10..=99 => {
+            let (tens, ones) = (digit(number / 10), digit(number));
+            out.extend_from_slice(&[prefix, tens, ones, b'\r', b'\n']);
+        }
+        100..=999 => {
+            let (hundreds, tens) = (digit(number / 100), digit(number / 10));
+            out.extend_from_slice(&[prefix, hundreds, tens, digit(number), b'\r', b'\n']);
+        }
+        _ => {
+            out.push(prefix);
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
     }
-    out.push(prefix);
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    out.extend_from_slice(b"\r\n");
+}
+
+/// The last digit of a number.
+fn digit(number: usize) -> u8 {
+    b'0' + u8::try_from(number % 10).expect("a digit")
 }
 
 /// Appends `:<number>\r\n`.
