@@ -473,6 +473,9 @@ fn first_in_range(index: &Index, range: Range, log: &Log) -> Result<(Position, P
     let from = from.map_err(|error| ahead(error, (index, log), [range.end]))?;
     if let Some(count) = range.count {
         let to = index.advance(from, count as u64);
+        if range.end == EntryId::MAX {
+            return Ok((from, to));
+        }
         // If the last entry that may be returned is in the range, all before it are.
         let last = index.previous(to).filter(|&last| last >= from);
         let last = last.map(|last| index.id(last, log)).transpose()?.flatten();

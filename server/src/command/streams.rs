@@ -250,19 +250,19 @@ fn range(ctx: &mut Ctx<'_, '_>, args: &[&[u8]], reverse: bool) -> Result<Flow, R
     let start = arg::interval_start(start)?;
     let end = arg::interval_end(end)?;
     let count = range_count(&args[4..])?;
-    if ctx.look(args[1]).is_none() {
-        ctx.reply.array(0);
-    } else if count == Some(0) {
-        ctx.reply.null_array();
-    } else {
-        let range = Range {
-            start,
-            end,
-            reverse,
-            count,
-        };
-        let entries = ctx.batch.range(ctx.db(), args[1], range)?;
-        ctx.reply.entries(entries.unwrap_or_default());
+    let (db, key) = (ctx.db(), args[1]);
+    let range = Range {
+        start,
+        end,
+        reverse,
+        count,
+    };
+    let entries = ctx.batch.range(db, key, range)?;
+    ctx.looked(db, key, entries.is_some());
+    match entries {
+        None => ctx.reply.array(0),
+        Some(_) if count == Some(0) => ctx.reply.null_array(),
+        Some(entries) => ctx.reply.entries(entries),
     }
     Ok(Flow::Done)
 }
