@@ -7,6 +7,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::error::Result;
 use crate::format::codec;
 use crate::format::varint;
@@ -23,10 +25,13 @@ use crate::sorted::{Block, SortedFile};
 /// the file yet.
 #[derive(Debug, Default)]
 pub struct Entries {
-    pieces: Vec<Piece>,
-    offsets: Vec<u32>,
+    pieces: SmallVec<[Piece; 1]>,
+    offsets: SmallVec<[u32; OFFSETS_IN_PLACE]>,
     len: usize,
 }
+
+/// So many entries of one segment need no memory of their own: most reads want no more.
+const OFFSETS_IN_PLACE: usize = 12;
 
 /// Neighbours in the plan.
 #[derive(Debug)]

@@ -181,21 +181,19 @@ impl Connection {
 
     /// Runs decoded requests until they are done or the client has to wait; writes the replies.
     async fn run_requests(&mut self) -> io::Result<Next> {
-        let mut reply = std::mem::take(&mut self.reply);
-        if reply.is_empty() {
-            reply = Reply::with_buffer(buffers::take());
+        if self.reply.is_empty() {
+            self.reply = buffers::take_reply();
         }
         let mut depends = Lsn::ZERO;
         let stop = loop {
-            let stop = self.turn(&mut reply, &mut depends);
+            let stop = self.turn(&mut depends);
             let goes_on = matches!(stop, Stop::Pause) && self.decoder.has_request();
-            if !goes_on || reply.len() >= REPLY_LEN_MAX {
+            if !goes_on || self.reply.len() >= REPLY_LEN_MAX {
                 break stop;
             }
         };
         tokio::task::yield_now().await;
         self.server.engine.submit();
-        self.reply = reply;
         if self.deliver(depends).await? == Next::End {
             return Ok(Next::End);
         }
@@ -211,7 +209,7 @@ impl Connection {
     }
 
     /// One hop to the engine.
-    fn turn(&mut self, reply: &mut Reply, depends: &mut Lsn) -> Stop {
+    fn turn(&mut self, depends: &mut Lsn) -> Stop {
         let mut turn = Turn::begin(&self.server);
         if let Some(cold) = self.cold.take() {
             turn.resume(cold);
@@ -220,7 +218,7 @@ impl Connection {
         let client = turn.hub().clients.at_mut(self.slot);
         client.query_buffer_len = self.input.len();
         client.query_buffer_capacity = self.input.capacity();
-        let stop = turn.run(self.slot, &mut self.decoder, &self.input, reply);
+        let stop = turn.run(self.slot, &mut self.decoder, &self.input, &mut self.reply);
         *depends = turn.depends().max(*depends);
         let hub = turn.hub();
         self.is_authenticated = hub.clients.at(self.slot).is_authenticated;
@@ -268,6 +266,7 @@ impl Connection {
     /// Writes the reply once what it depends on is settled.
     async fn deliver(&mut self, depends: Lsn) -> io::Result<Next> {
         if self.reply.is_empty() {
+            buffers::give_reply(std::mem::take(&mut self.reply));
             return Ok(Next::Go);
         }
         if depends > self.server.engine.settled() {
@@ -289,11 +288,18 @@ impl Connection {
 
     async fn write_reply(&mut self) -> io::Result<Next> {
         let mut reply = std::mem::take(&mut self.reply);
-        let mut out = if reply.has_deferred() {
-            buffers::take()
+        let mut next = Next::Go;
+        if reply.has_deferred() {
+            next = self.write_rendered(&mut reply).await?;
         } else {
-            Vec::new()
-        };
+            self.write(reply.bytes()).await?;
+        }
+        buffers::give_reply(reply);
+        Ok(next)
+    }
+
+    async fn write_rendered(&mut self, reply: &mut Reply) -> io::Result<Next> {
+        let mut out = buffers::take();
         loop {
             let rendered = match reply.render(&mut out, PIECE_LEN) {
                 Ok(rendered) => rendered,
@@ -311,7 +317,6 @@ impl Connection {
             out.clear();
         }
         buffers::give(out);
-        buffers::give(reply.into_buffer());
         Ok(Next::Go)
     }
 

@@ -79,10 +79,14 @@ impl Reply {
         }
     }
 
-    /// Gives the buffer back, empty.
-    pub(crate) fn into_buffer(mut self) -> Vec<u8> {
-        self.bytes.clear();
-        self.bytes
+    /// The bytes that are there; what is deferred is to be rendered among them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes of memory that it keeps when it is empty.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.deferred.capacity() * size_of::<Deferred>()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -137,10 +141,6 @@ impl Reply {
     ///
     /// An error means that entries could not be read whose reply has partly left already.
     pub(crate) fn render(&mut self, out: &mut Vec<u8>, len_max: usize) -> Result<Rendered, Error> {
-        if self.deferred.is_empty() && self.progress.bytes == 0 && out.is_empty() {
-            std::mem::swap(out, &mut self.bytes);
-            return Ok(Rendered::All);
-        }
         let mut at = self.progress;
         at.command_at = None;
         while let Some(deferred) = self.deferred.get_mut(at.deferred) {

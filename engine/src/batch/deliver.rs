@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::cold::{ahead, ahead_in};
-use super::groups::{Found, ids_len_max, visit_len_max};
+use super::groups::{FewIds, Found, ids_len_max, visit_len_max};
 use super::progress::Progress;
 use super::streams::info_of;
 use super::{Batch, Member, check_len};
@@ -83,30 +83,31 @@ impl Batch<'_> {
     ) -> Result<Delivery> {
         let found = self.find_group(db, key, member.group)?;
         check_len("consumer name", member.consumer, NAME_LEN_MAX)?;
-        let overdue = self.overdue(found, &mut deliver)?;
-        let new = self.undelivered(found, &mut deliver, overdue.entries)?;
-        let listed = overdue.claimed.len() + new.ids.len();
+        let mut overdue = self.overdue(found, &mut deliver)?;
+        let mut ids = FewIds::new();
+        let last_lsn = self.undelivered(found, &mut deliver, (&mut overdue.entries, &mut ids))?;
+        let listed = overdue.claimed.len() + ids.len();
         let len = visit_len_max(member.consumer) + 2 * ids_len_max(listed);
         self.admit(len, Growth::Grows)?;
         let (consumer, consumer_created) = self.consumer_of(found, member.consumer);
         self.assign(found, consumer, &overdue.claimed);
-        if overdue.claimed.is_empty() && (new.ids.is_empty() || deliver.noack) {
+        if overdue.claimed.is_empty() && (ids.is_empty() || deliver.noack) {
             self.see(found, consumer);
         }
-        match (new.ids.is_empty(), deliver.noack) {
+        match (ids.is_empty(), deliver.noack) {
             (true, _) => {}
-            (false, true) => self.pass(found, &new.ids),
-            (false, false) => self.hand_out(found, consumer, &new.ids),
+            (false, true) => self.pass(found, &ids),
+            (false, false) => self.hand_out(found, consumer, &ids),
         }
-        if let (Some(lsn), (slot, group)) = (new.last_lsn, found) {
+        if let (Some(lsn), (slot, group)) = (last_lsn, found) {
             let stream = self.guard.state.keyspace.stream_mut(slot);
             if let Some(group) = stream.and_then(|stream| stream.group_mut(group)) {
                 group.cursor_lsn = lsn;
             }
         }
-        self.count(u64::from(!new.ids.is_empty()));
+        self.count(u64::from(!ids.is_empty()));
         Ok(Delivery {
-            entries: new.entries,
+            entries: overdue.entries,
             claimed: overdue.before,
             consumer_created,
         })
@@ -213,30 +214,24 @@ impl Batch<'_> {
         Ok(claims)
     }
 
-    /// The entries behind a group's cursor, behind those of the plan.
+    /// Appends the entries behind a group's cursor to a plan and to a list; where the last of them
+    /// lies if it lies in the log.
     fn undelivered(
         &self,
         (slot, group): Found,
         deliver: &mut Deliver<'_>,
-        entries: Entries,
-    ) -> Result<Undelivered> {
+        (entries, ids): (&mut Entries, &mut FewIds),
+    ) -> Result<Option<Lsn>> {
         let (stream, log) = (self.stream_in(slot), &self.guard.log);
         let (index, count) = (&stream.index, deliver.count);
         let from = behind_cursor(stream, self.group_in(slot, group), log)?;
         let to = count.map_or(index.end(), |count| index.advance(from, count as u64));
         let to = first_unfit((from, to), index, log, &mut deliver.fits)?;
-        let mut ids = Vec::with_capacity(count.unwrap_or(0).min(IDS_RESERVED_MAX));
-        let listed = index.ids(from, to, log, &mut ids);
+        let listed = index.ids(from, to, log, ids);
         listed.map_err(|error| ahead_in(error, index, (from, to)))?;
+        entries.push_range(index, from, to, log)?;
         let last = index.previous(to).filter(|&last| last >= from);
-        let last_lsn = last.and_then(|last| index.lsn(last));
-        let mut new = Undelivered {
-            entries,
-            ids,
-            last_lsn,
-        };
-        new.entries.push_range(index, from, to, log)?;
-        Ok(new)
+        Ok(last.and_then(|last| index.lsn(last)))
     }
 
     /// Delivers new entries to a consumer, where they are pending.
@@ -329,18 +324,8 @@ impl Batch<'_> {
     }
 }
 
-/// Most IDs for which room is made before it is known how many there are.
-const IDS_RESERVED_MAX: usize = 128;
-
 /// How many entries are looked ahead for where it is not known how many will be taken.
 const NEAR_ENTRIES: u64 = 512;
-
-/// What a group has not delivered yet.
-struct Undelivered {
-    entries: Entries,
-    ids: Vec<EntryId>,
-    last_lsn: Option<Lsn>,
-}
 
 /// What is claimed on the way.
 #[derive(Default)]

@@ -1,5 +1,7 @@
 //! Operations on consumer groups and consumers: create, remove, acknowledge.
 
+use smallvec::SmallVec;
+
 use super::{Batch, check_len};
 use crate::error::{Error, Result};
 use crate::format::record::{GroupChange, Record, StreamChange};
@@ -145,7 +147,7 @@ impl Batch<'_> {
         };
         let pending = &self.group_in(slot, number).pending;
         let is_pending = |id: &EntryId| pending.find(*id).is_some();
-        let mut found: Vec<_> = ids.iter().copied().filter(is_pending).collect();
+        let mut found: FewIds = ids.iter().copied().filter(is_pending).collect();
         if !found.is_sorted_by(|a, b| a < b) {
             found.sort_unstable();
             found.dedup();
@@ -201,6 +203,9 @@ impl Batch<'_> {
         }
     }
 }
+
+/// IDs that a record will list; so many are in place, not on the heap.
+pub(super) type FewIds = SmallVec<[EntryId; 12]>;
 
 /// Slot of a stream and number of a group that were just found.
 pub(super) type Found = (u32, u32);

@@ -486,22 +486,27 @@ impl Index {
         from: Position,
         to: Position,
         log: &Log,
-        out: &mut Vec<EntryId>,
+        out: &mut impl Extend<EntryId>,
     ) -> Result<()> {
         let mut at = from;
         while at < to {
-            let Some(run) = self.run(at.part) else {
-                out.extend(self.id(at, log)?);
-                at = self.next(at);
-                continue;
-            };
             let end = if at.part == to.part {
                 to.at
             } else {
-                run.live as usize
+                self.part_len(at.part)
             };
-            let rank = |at: usize| u32::try_from(at).expect("a rank in a run");
-            run.ids(rank(at.at)..rank(end), out)?;
+            if let Some(run) = self.run(at.part) {
+                let rank = |at: usize| u32::try_from(at).expect("a rank in a run");
+                run.ids(rank(at.at)..rank(end), out)?;
+            } else if let Some(node) = self.node_at(at.part) {
+                let mut ranks = at.at..end;
+                if at == Position::START {
+                    out.extend(ranks.next().map(|_| self.first_id()));
+                }
+                for rank in ranks {
+                    out.extend([id_at(log, node.lsn(rank))?]);
+                }
+            }
             at = self.position(at.part, end.max(at.at + 1));
         }
         Ok(())

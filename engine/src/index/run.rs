@@ -217,7 +217,7 @@ impl Run {
     }
 
     /// Appends the IDs of the live entries of these ranks.
-    pub(crate) fn ids(&self, ranks: Range<u32>, out: &mut Vec<EntryId>) -> Result<()> {
+    pub(crate) fn ids(&self, ranks: Range<u32>, out: &mut impl Extend<EntryId>) -> Result<()> {
         let row = self.row()?;
         let mut current: Option<Arc<Block>> = None;
         for rank in ranks {

@@ -6,6 +6,7 @@
 //! runs again as a whole each time one of its keys may have become of interest.
 
 use alluvium_engine::{Deliver, Entries, EntryId, Error, Fits, History, Member, Overdue, Range};
+use smallvec::SmallVec;
 
 use super::read_budget::Budget;
 use super::read_request::{From, Request, Verb};
@@ -53,7 +54,7 @@ fn xread(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         Verb::Xread.from(id)?;
     }
     let mut budget = Budget::of(&request, ctx.reply.protocol());
-    let mut served = Vec::new();
+    let mut served = AllServed::new();
     for (key, id) in request.streams(args) {
         if budget.is_spent() {
             break;
@@ -74,6 +75,9 @@ struct Served<'k> {
     /// With CLAIM: how the first of the entries were pending before.
     claimed: Option<Vec<Overdue>>,
 }
+
+/// Nearly always what one stream gives.
+type AllServed<'k> = SmallVec<[Served<'k>; 1]>;
 
 impl<'k> Served<'k> {
     fn new(key: &'k [u8], entries: Entries) -> Self {
@@ -138,7 +142,7 @@ fn xreadgroup(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
         }
     }
     let mut budget = Budget::of(&request, ctx.reply.protocol());
-    let mut served = Vec::new();
+    let mut served = AllServed::new();
     for (key, id) in request.streams(args) {
         let from = Verb::Xreadgroup.from(id)?;
         if budget.is_spent() {
@@ -211,7 +215,7 @@ fn answer_or_block(
     ctx: &mut Ctx<'_, '_>,
     args: &[&[u8]],
     request: &Request<'_>,
-    served: Vec<Served<'_>>,
+    served: AllServed<'_>,
 ) -> Result<Flow, Refusal> {
     if served.is_empty() {
         return match request.block_ms {
