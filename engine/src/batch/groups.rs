@@ -146,8 +146,7 @@ impl Batch<'_> {
             return Ok(0);
         };
         let pending = &self.group_in(slot, number).pending;
-        let is_pending = |id: &EntryId| pending.find(*id).is_some();
-        let mut found: FewIds = ids.iter().copied().filter(is_pending).collect();
+        let mut found: FewIds = pending.held(ids).collect();
         if !found.is_sorted_by(|a, b| a < b) {
             found.sort_unstable();
             found.dedup();

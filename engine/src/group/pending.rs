@@ -129,6 +129,16 @@ impl PendingList {
         self.by_id.find(&self.slots, id)
     }
 
+    /// Those of the IDs that are pending. IDs that follow each other there are found at once.
+    pub(crate) fn held<'a>(&'a self, ids: &'a [EntryId]) -> impl Iterator<Item = EntryId> + 'a {
+        let mut next = (0, 0);
+        ids.iter().copied().filter(move |&id| {
+            let place = self.by_id.place_near(&self.slots, id, next);
+            next = place.map_or(next, |(chunk, at)| (chunk, at + 1));
+            place.is_some()
+        })
+    }
+
     pub(crate) fn get(&self, slot: u32) -> &Pending {
         self.slots.get(slot)
     }
@@ -426,7 +436,12 @@ impl Slots {
 pub(crate) struct SortedSlots {
     chunks: VecDeque<SortedChunk>,
     len: usize,
+    /// Where one was removed last: acknowledgements come in order, so the next is likely there.
+    removed_at: Place,
 }
+
+/// A chunk, and where in it.
+type Place = (usize, usize);
 
 #[derive(Clone, Debug)]
 struct SortedChunk {
@@ -457,35 +472,55 @@ impl SortedSlots {
     }
 
     fn find(&self, slots: &Slots, id: EntryId) -> Option<u32> {
-        let chunk = &self.chunks[self.chunk_of(id)?];
-        let at = chunk.search(slots, id).ok()?;
-        Some(chunk.slots[at])
+        let (chunk, at) = self.place(slots, id)?;
+        Some(self.chunks[chunk].slots[at])
+    }
+
+    /// In which chunk the entry with that ID is, and where in it.
+    fn place(&self, slots: &Slots, id: EntryId) -> Option<Place> {
+        let chunk = self.chunk_of(id)?;
+        let at = self.chunks[chunk].search(slots, id).ok()?;
+        Some((chunk, at))
+    }
+
+    /// The same, if it may well be at the place `near`.
+    fn place_near(&self, slots: &Slots, id: EntryId, near: Place) -> Option<Place> {
+        let chunk = self.chunks.get(near.0);
+        if chunk.is_some_and(|chunk| chunk.is_at(slots, near.1, id)) {
+            return Some(near);
+        }
+        self.place(slots, id)
     }
 
     fn insert(&mut self, slots: &Slots, slot: u32) {
         let id = slots.get(slot).id;
         self.len += 1;
-        let is_last = self.last().is_none_or(|last| slots.get(last).id < id);
-        if is_last
-            && self
-                .chunks
-                .back()
-                .is_none_or(|chunk| chunk.slots.len() >= SORTED_PER_CHUNK)
-        {
-            self.chunks.push_back(SortedChunk {
+        if self.last().is_none_or(|last| slots.get(last).id < id) {
+            self.push(id, slot);
+        } else {
+            self.insert_between(slots, id, slot);
+        }
+    }
+
+    /// Adds a slot whose ID is above all others.
+    fn push(&mut self, id: EntryId, slot: u32) {
+        match self.chunks.back_mut() {
+            Some(chunk) if chunk.slots.len() < SORTED_PER_CHUNK => {
+                chunk.first = chunk.first.min(id);
+                chunk.slots.push_back(slot);
+            }
+            _ => self.chunks.push_back(SortedChunk {
                 first: id,
                 slots: VecDeque::from([slot]),
-            });
-            return;
+            }),
         }
+    }
+
+    fn insert_between(&mut self, slots: &Slots, id: EntryId, slot: u32) {
         let index = self.chunk_of(id).unwrap_or(0);
         let chunk = &mut self.chunks[index];
         chunk.first = chunk.first.min(id);
-        let at = if is_last {
-            chunk.slots.len()
-        } else {
-            chunk.rank(slots, id)
-        };
+        let at = chunk.rank(slots, id);
         chunk.slots.insert(at, slot);
         if chunk.slots.len() > SORTED_PER_CHUNK {
             let upper = chunk.slots.split_off(SORTED_PER_CHUNK / 2);
@@ -501,9 +536,9 @@ impl SortedSlots {
     }
 
     fn remove(&mut self, slots: &Slots, id: EntryId) -> Option<u32> {
-        let index = self.chunk_of(id)?;
+        self.removed_at = self.place_near(slots, id, self.removed_at)?;
+        let (index, at) = self.removed_at;
         let chunk = &mut self.chunks[index];
-        let at = chunk.search(slots, id).ok()?;
         let removed = chunk.slots.remove(at);
         self.len -= 1;
         let is_kept = self.len == 0 && chunk.slots.capacity() <= IDLE_SORTED_MAX;
@@ -538,15 +573,13 @@ impl SortedSlots {
 }
 
 impl SortedChunk {
+    /// Whether the entry with that ID stands at that place.
+    fn is_at(&self, slots: &Slots, at: usize, id: EntryId) -> bool {
+        let slot = self.slots.get(at);
+        slot.is_some_and(|&slot| slots.get(slot).id == id)
+    }
+
     fn search(&self, slots: &Slots, id: EntryId) -> Result<usize, usize> {
-        // The front is where acknowledgements come.
-        if self
-            .slots
-            .front()
-            .is_some_and(|&slot| slots.get(slot).id == id)
-        {
-            return Ok(0);
-        }
         self.slots
             .binary_search_by(|&slot| slots.get(slot).id.cmp(&id))
     }
