@@ -67,7 +67,7 @@ pub(super) enum What {
         to: Bound,
         removed: u64,
     },
-    /// XREADGROUP of new entries.
+    /// XREADGROUP of new entries; one with CLAIM is a claim as well.
     Deliver {
         group: GroupNo,
         consumer: ConsumerNo,
@@ -77,7 +77,7 @@ pub(super) enum What {
     },
     /// XREADGROUP of the consumer's own pending entries: their delivery counts rise.
     Repeat { group: GroupNo, entries: Vec<Sight> },
-    /// XCLAIM of `asked`, or XAUTOCLAIM of any entry (`asked` is `None`).
+    /// XCLAIM of `asked`, or XAUTOCLAIM or XREADGROUP CLAIM of any entry (`asked` is `None`).
     Claim {
         group: GroupNo,
         consumer: ConsumerNo,
@@ -88,11 +88,11 @@ pub(super) enum What {
         /// What entries came with the reply.
         entries: Vec<Sight>,
     },
-    /// XNACK: it is pending for nobody; silent, it counts as one delivery less.
+    /// XNACK: it is pending for nobody.
     GiveBack {
         group: GroupNo,
         id: EntryId,
-        is_silent: bool,
+        fault: Fault,
     },
     /// XACK, or XACKDEL.
     Ack { group: GroupNo, ids: Vec<EntryId> },
@@ -108,6 +108,20 @@ pub(super) enum What {
         consumer: ConsumerNo,
     },
 }
+
+/// What was wrong with an entry that is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// SILENT: nothing; it counts as one delivery less.
+    Nothing,
+    /// FAIL: who had it; its count stays.
+    Consumer,
+    /// FATAL: the entry; its count becomes [`COUNT_MAX`].
+    Entry,
+}
+
+/// The largest delivery count, that of entries which nobody can work on.
+pub(super) const COUNT_MAX: u64 = i64::MAX as u64;
 
 /// What a trim leaves.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use alluvium_engine::EntryId;
 
 use super::super::finding::{Kind, Tally};
 use super::super::history::{
-    ConsumerNo, GroupNo, GroupState, NOBODY, Op, Pending, StreamState, What,
+    COUNT_MAX, ConsumerNo, Fault, GroupNo, GroupState, NOBODY, Op, Pending, StreamState, What,
 };
 use super::{Evidence, GroupModel, Held, Model};
 
@@ -22,6 +22,8 @@ struct Deeds {
     rises: u64,
     /// How often it may have fallen: it was given back in silence.
     falls: u64,
+    /// What its delivery count surely became: the largest, once it was given back as a bad one.
+    count_set: Option<u64>,
     /// Start of each XACK that was answered.
     acks: Vec<u64>,
     /// An XACK had no answer.
@@ -91,9 +93,12 @@ impl<'a> Round<'a> {
                 }
             }
             (What::Claim { .. }, _) => self.note_claim(op),
-            (What::GiveBack { id, is_silent, .. }, end) => {
+            (What::GiveBack { id, fault, .. }, end) => {
                 let deeds = self.by_entry.entry(*id).or_default();
-                deeds.falls += u64::from(*is_silent);
+                deeds.falls += u64::from(*fault == Fault::Nothing);
+                if *fault == Fault::Entry && end.is_some() {
+                    deeds.count_set = Some(COUNT_MAX);
+                }
                 if let Some(end) = end {
                     deeds.takings.push((NOBODY, op.start, end));
                 } else {
@@ -436,8 +441,9 @@ impl Case<'_> {
             consumer,
             delivery_count,
         } = shown;
-        let least = held.map_or(1, |held| held.delivery_count) + deeds.rises;
-        let least = least.saturating_sub(deeds.falls);
+        let rose = held.map_or(1, |held| held.delivery_count) + deeds.rises;
+        let rose = deeds.count_set.unwrap_or(rose).min(COUNT_MAX);
+        let least = rose.saturating_sub(deeds.falls);
         if delivery_count < least {
             tally.add(Kind::CountLost, || {
                 format!(

@@ -56,6 +56,7 @@ pub(super) fn consume(worker: &mut Worker<'_>, index: u32) {
             3..50 => worker.deliver(&mut desk, &at),
             50..56 if worker.can_delete_by_reference() => worker.ack_and_delete(&mut desk, &at),
             56..60 if worker.can_give_back() => worker.give_back(&mut desk, &at),
+            60..64 if worker.can_give_back() => worker.deliver_overdue(&mut desk, &at),
             50..82 => worker.ack(&mut desk, &at),
             82..87 => worker.hand_on(&mut desk, &at),
             87..92 => worker.auto_claim(&mut desk, &at),
@@ -73,7 +74,11 @@ impl Desk {
         held.drain(..count.min(held.len())).collect()
     }
 
-    fn keep(&mut self, group: GroupNo, ids: impl Iterator<Item = EntryId>) {
+    pub(super) fn consumer(&self) -> ConsumerNo {
+        self.consumer
+    }
+
+    pub(super) fn keep(&mut self, group: GroupNo, ids: impl Iterator<Item = EntryId>) {
         self.held.entry(group).or_default().extend(ids);
     }
 }
@@ -320,6 +325,6 @@ impl Worker<'_> {
 }
 
 /// The entries of the first stream in a reply of XREADGROUP.
-fn first_stream(reply: Option<&Reply>) -> Option<&Reply> {
+pub(super) fn first_stream(reply: Option<&Reply>) -> Option<&Reply> {
     reply?.array()?.first()?.array()?.get(1)
 }

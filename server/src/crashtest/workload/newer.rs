@@ -1,11 +1,13 @@
-//! What came with Redis 8.2 to 8.8, for servers that know it: XDELEX and XACKDEL, XNACK, and XADD
-//! of messages that are added once however often they are sent.
+//! What came with Redis 8.2 to 8.8, for servers that know it: XDELEX and XACKDEL, XNACK, XREADGROUP
+//! that claims, and XADD of messages that are added once however often they are sent.
 
 use std::io;
 
+use alluvium_engine::EntryId;
+
 use super::super::content::{Recipe, Value};
-use super::super::history::{Op, StreamNo, What};
-use super::consumers::Desk;
+use super::super::history::{Fault, Op, StreamNo, What};
+use super::consumers::{Desk, first_stream};
 use super::producers::{added_id, queue_value};
 use super::removers::counted;
 use super::{Answer, GroupAt, Worker};
@@ -17,12 +19,19 @@ const MESSAGES_MAX: usize = 50;
 /// What becomes of what groups know of an entry that is deleted.
 const POLICIES: [&str; 3] = ["KEEPREF", "DELREF", "ACKED"];
 
+/// The modes of XNACK.
+const MODES: [(&str, Fault); 3] = [
+    ("SILENT", Fault::Nothing),
+    ("FAIL", Fault::Consumer),
+    ("FATAL", Fault::Entry),
+];
+
 /// What the server knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in super::super) struct Abilities {
     /// XDELEX and XACKDEL.
     deletes_by_reference: bool,
-    /// XNACK.
+    /// XNACK; and XREADGROUP with CLAIM, which is older.
     gives_back: bool,
     /// XADD with IDMP, and XCFGSET.
     adds_once: bool,
@@ -184,8 +193,8 @@ impl Worker<'_> {
         let [id] = ids[..] else {
             return;
         };
-        let is_silent = self.rng.one_in(2);
-        let (mode, text) = (if is_silent { "SILENT" } else { "FAIL" }, id.to_string());
+        let (mode, fault) = MODES[self.rng.below(MODES.len())];
+        let text = id.to_string();
         let args = ["XNACK", &at.key, &at.name, mode, "IDS", "1", &text];
         let answer = self.ask(&args.map(str::as_bytes));
         if answer.success().is_some() && counted(&answer) == 0 {
@@ -194,9 +203,51 @@ impl Worker<'_> {
         let what = What::GiveBack {
             group: at.group,
             id,
-            is_silent,
+            fault,
         };
         self.note(&answer, None, what);
+    }
+
+    /// XREADGROUP with CLAIM: what has been pending for a while, and new entries behind it.
+    pub(super) fn deliver_overdue(&mut self, desk: &mut Desk, at: &GroupAt) {
+        let (group, consumer) = (at.group, desk.consumer());
+        let count = self.rng.between(1, 6).to_string();
+        let name = format!("w{consumer}");
+        let mut args = vec!["XREADGROUP", "GROUP", &at.name, &name, "COUNT", &count];
+        args.extend(["CLAIM", "1", "STREAMS", &at.key, ">"]);
+        let args: Vec<&[u8]> = args.into_iter().map(str::as_bytes).collect();
+        let answer = self.ask(&args);
+        let entries = first_stream(answer.reply.as_ref()).and_then(Reply::array);
+        let parts = entries.unwrap_or_default().iter().filter_map(idle_entry);
+        let (mut fresh, mut claimed) = (Vec::new(), Vec::new());
+        for (entry, idle_ms) in parts {
+            // What is claimed was pending for a millisecond at least.
+            let side = if idle_ms == 0 {
+                &mut fresh
+            } else {
+                &mut claimed
+            };
+            side.extend(self.stage.recipe.judge(&entry));
+        }
+        let taken: Vec<EntryId> = claimed.iter().map(|sight| sight.id).collect();
+        let given = fresh.iter().map(|sight| sight.id);
+        desk.keep(group, taken.iter().copied().chain(given));
+        let claim = What::Claim {
+            group,
+            consumer,
+            asked: None,
+            taken,
+            is_counted: true,
+            entries: claimed,
+        };
+        self.note(&answer, None, claim);
+        let delivery = What::Deliver {
+            group,
+            consumer,
+            entries: fresh,
+            is_noack: false,
+        };
+        self.note(&answer, None, delivery);
     }
 
     pub(super) fn can_delete_by_reference(&self) -> bool {
@@ -206,6 +257,15 @@ impl Worker<'_> {
     pub(super) fn can_give_back(&self) -> bool {
         self.stage.abilities.gives_back
     }
+}
+
+/// An entry in a reply to CLAIM, as it is without, and how long it had been pending.
+fn idle_entry(entry: &Reply) -> Option<(Reply, u64)> {
+    let [id, fields, idle_ms, _] = entry.array()? else {
+        return None;
+    };
+    let entry = Reply::Array(vec![id.clone(), fields.clone()]);
+    Some((entry, idle_ms.count()?))
 }
 
 /// What XDELEX or XACKDEL replied of its one entry.

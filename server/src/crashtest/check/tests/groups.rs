@@ -1,7 +1,7 @@
 //! Groups, deliveries, claims and acks.
 
 use super::super::super::finding::Kind;
-use super::super::super::history::{NOBODY, What};
+use super::super::super::history::{COUNT_MAX, Fault, NOBODY, What};
 use super::{ALL, Bench, USUAL, id, shown, sight, usual, value};
 
 #[test]
@@ -195,36 +195,50 @@ fn a_delivery_that_is_lost_with_its_cursor_is_found_as_that() {
 
 #[test]
 fn what_was_given_back_is_pending_for_nobody() {
-    let given_back = |is_silent| What::GiveBack {
+    let given_back = |fault| What::GiveBack {
         group: 0,
         id: id(2),
-        is_silent,
+        fault,
     };
-    for (is_silent, line, expected) in [
-        (false, (2, NOBODY, 1), &[][..]),
-        (true, (2, NOBODY, 0), &[]),
-        (false, (2, NOBODY, 0), &[Kind::CountLost]),
-        (false, (2, 7, 1), &[Kind::ClaimLost]),
+    for (fault, line, expected) in [
+        (Fault::Consumer, (2, NOBODY, 1), &[][..]),
+        (Fault::Nothing, (2, NOBODY, 0), &[]),
+        (Fault::Entry, (2, NOBODY, COUNT_MAX), &[]),
+        (Fault::Consumer, (2, NOBODY, 0), &[Kind::CountLost]),
+        (Fault::Entry, (2, NOBODY, 1), &[Kind::CountLost]),
+        (Fault::Consumer, (2, 7, 1), &[Kind::ClaimLost]),
     ] {
         let mut bench = usual();
-        bench.answered(given_back(is_silent));
+        bench.answered(given_back(fault));
         let state = shown(&ALL, Some((2, &[line])));
         assert_eq!(bench.crash(std::slice::from_ref(&state)), expected);
         assert_eq!(bench.crash(&[state]), []);
     }
     // Not pending at all.
     let mut bench = usual();
-    bench.answered(given_back(false));
+    bench.answered(given_back(Fault::Consumer));
     let state = shown(&ALL, Some((2, &[])));
     assert_eq!(bench.crash(&[state]), [Kind::PendingLost]);
-    // Claimed again, or without an answer.
-    let mut bench = usual();
-    bench.answered(given_back(false));
-    bench.claim(8, &[2], true);
-    assert_eq!(bench.crash(&[shown(&ALL, Some((2, &[(2, 8, 2)])))]), []);
-    for line in [(2, 7, 1), (2, NOBODY, 0)] {
+    // Claimed again; the largest count rises no more.
+    for (fault, count) in [(Fault::Consumer, 2), (Fault::Entry, COUNT_MAX)] {
         let mut bench = usual();
-        bench.unanswered(given_back(true));
+        bench.answered(given_back(fault));
+        bench.claim(8, &[2], true);
+        let state = shown(&ALL, Some((2, &[(2, 8, count)])));
+        assert_eq!(bench.crash(std::slice::from_ref(&state)), []);
+        bench.claim(8, &[2], true);
+        let state = shown(&ALL, Some((2, &[(2, 8, (count + 1).min(COUNT_MAX))])));
+        assert_eq!(bench.crash(&[state]), []);
+    }
+    // Without an answer.
+    for (fault, line) in [
+        (Fault::Nothing, (2, 7, 1)),
+        (Fault::Nothing, (2, NOBODY, 0)),
+        (Fault::Entry, (2, 7, 1)),
+        (Fault::Entry, (2, NOBODY, COUNT_MAX)),
+    ] {
+        let mut bench = usual();
+        bench.unanswered(given_back(fault));
         assert_eq!(bench.crash(&[shown(&ALL, Some((2, &[line])))]), []);
     }
 }
