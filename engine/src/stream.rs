@@ -49,7 +49,12 @@ struct Extra {
     groups: Names<Group>,
     producers: Option<Box<Producers>>,
     retention: Retention,
+    /// How many bytes may be added before they are counted; not logged.
+    bytes_left: u64,
 }
+
+/// With so many parts of the index it is worth noting when its bytes are to be counted next.
+const MANY_PARTS: usize = 16;
 
 const _: () = assert!(size_of::<Stream>() <= 168);
 
@@ -132,6 +137,25 @@ impl Stream {
             .map_or_else(Retention::default, |extra| extra.retention)
     }
 
+    /// Whether so many bytes more are still among those that may be added before they are counted.
+    pub(crate) fn has_bytes_left(&mut self, added: u64) -> bool {
+        let Some(extra) = &mut self.extra else {
+            return false;
+        };
+        let left = extra.bytes_left.checked_sub(added);
+        extra.bytes_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Notes how many bytes may be added before they are counted; 0 is never wrong.
+    pub(crate) fn set_bytes_left(&mut self, bytes: u64) {
+        if let Some(extra) = &mut self.extra {
+            extra.bytes_left = bytes;
+        } else if bytes > 0 && self.index.part_count() >= MANY_PARTS {
+            self.extra_mut().bytes_left = bytes;
+        }
+    }
+
     fn producers_mut(&mut self) -> &mut Producers {
         self.extra_mut().producers.get_or_insert_default()
     }
@@ -161,7 +185,7 @@ impl Stream {
                 expiry_ms,
                 groups,
                 producers,
-                retention: Retention::default(),
+                ..Extra::default()
             }));
         }
     }
@@ -263,7 +287,10 @@ impl Stream {
                     .ok_or("a record names a group that does not exist")?
                     .apply(change)?;
             }
-            StreamChange::RetentionSet { retention } => self.extra_mut().retention = retention,
+            StreamChange::RetentionSet { retention } => {
+                self.restore_retention(retention);
+                self.set_bytes_left(0);
+            }
             StreamChange::ProducersSet { .. }
             | StreamChange::Remembered { .. }
             | StreamChange::Repeated

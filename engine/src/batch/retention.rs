@@ -25,8 +25,9 @@ const PAUSE_MIN_MS: u64 = 100;
 const PAUSE_MAX_MS: u64 = 60_000;
 /// Length and bytes may be exceeded by a part of them before entries go, ...
 const SLACK_SHARE: u64 = 16;
-/// ... the length by no more than a node, the bytes by no more than this. They are counted when a
-/// node starts, and for entries that are as large as this share of what is kept.
+/// ... the length by no more than a node, the bytes by no more than this. They are counted when so
+/// many more may have been added: when a node starts then, or an entry comes that is as large as
+/// this share of what is kept.
 const BYTES_SLACK_MAX: u64 = 1 << 20;
 const LARGE_SHARE: u64 = 64;
 
@@ -122,22 +123,37 @@ impl Batch<'_> {
 
     /// Whether a stream has too many entries, or too many bytes of them, with an entry of `added`
     /// bytes.
-    fn is_too_large(&self, slot: u32, added: u64) -> bool {
-        let state = &self.guard.state;
-        let index = &self.stream_in(slot).index;
-        let kept = self.stream_in(slot).retention().over(state.kept_by_default);
+    fn is_too_large(&mut self, slot: u32, added: u64) -> bool {
+        let state = &mut self.guard.state;
+        let Some(stream) = state.keyspace.stream_mut(slot) else {
+            return false;
+        };
+        let kept = stream.retention().over(state.kept_by_default);
         let slack = (kept.length / SLACK_SHARE).min(state.node_entries_max.into());
-        if kept.length > 0 && index.len() > kept.length + slack {
+        if kept.length > 0 && stream.index.len() > kept.length + slack {
             return true;
         }
+        let is_large = added.saturating_mul(LARGE_SHARE) > kept.bytes;
+        if kept.bytes == 0
+            || stream.has_bytes_left(added)
+            || !(is_large || stream.index.has_new_node())
+        {
+            return false;
+        }
         let slack = (kept.bytes / SLACK_SHARE).min(BYTES_SLACK_MAX);
-        let is_counted = kept.bytes > 0
-            && (index.has_new_node() || added.saturating_mul(LARGE_SHARE) > kept.bytes);
-        is_counted && index.bytes() > kept.bytes.saturating_add(slack)
+        let most = kept.bytes.saturating_add(slack);
+        // What is sorted takes less than it did, so these may be added whatever happens meanwhile.
+        let bytes = stream.index.bytes();
+        stream.set_bytes_left(most.saturating_sub(bytes));
+        bytes > most
     }
 
     /// Removes what a stream need not keep.
     fn retain(&mut self, slot: u32) -> Result<()> {
+        // It may be less than when its bytes were counted.
+        if let Some(stream) = self.guard.state.keyspace.stream_mut(slot) {
+            stream.set_bytes_left(0);
+        }
         let stream = self.stream_in(slot);
         let kept = stream.retention().over(self.guard.state.kept_by_default);
         let head = surplus(stream, kept, self.now_ms, &self.guard.log)?;

@@ -145,7 +145,7 @@ impl Batch<'_> {
         let put = |out: &mut Vec<u8>, head| entry::put(out, head, body_len, fields);
         self.append_entry(addition, put, record_len);
         self.count(1);
-        self.retain_added(slot, body_len);
+        self.retain_added(slot, record_len);
         Ok(id)
     }
 

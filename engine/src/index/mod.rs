@@ -92,7 +92,8 @@ impl Index {
         self.node(part.checked_sub(self.run_count())?)
     }
 
-    fn part_count(&self) -> usize {
+    /// Runs, and nodes of the log.
+    pub(crate) fn part_count(&self) -> usize {
         self.run_count() + self.log_node_count()
     }
 

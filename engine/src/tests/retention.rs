@@ -159,6 +159,30 @@ fn bytes_are_kept_to_by_additions_and_when_they_are_set() {
 }
 
 #[test]
+fn a_default_of_bytes_is_kept_to_and_a_lower_one_at_once() {
+    let engine = open(&SimulatedStorage::new());
+    let mut batch = engine.lock();
+    add_large(&mut batch, 1..=100, 100);
+    let each = held(&mut batch, KEY) / 100;
+    let kept = |entries: u64| Kept {
+        bytes: entries * each,
+        ..Kept::default()
+    };
+    let mut ms = 100;
+    for entries in [200, 90] {
+        batch.set_retention_defaults(kept(entries));
+        while batch.retain_due(1).unwrap() {}
+        for _ in 0..300 {
+            ms += 1;
+            add_large(&mut batch, [ms], 100);
+            let length = batch.stream(0, KEY).unwrap().length;
+            assert!(length <= entries + entries / 16 + 4, "{length}");
+        }
+        assert!(batch.stream(0, KEY).unwrap().length >= entries);
+    }
+}
+
+#[test]
 fn bytes_are_those_on_disk_and_the_same_after_a_restart() {
     let storage = SimulatedStorage::new();
     let engine = open(&storage);
