@@ -22,6 +22,9 @@ use crate::stream::{LARGE, Stream};
 use crate::{Error, Lsn, ProducerSettings, Result};
 pub(crate) use mend::Mender;
 
+/// Streams that are gone are taken out of a line so many at a time.
+const GONE_AT_ONCE_MAX: usize = if cfg!(test) { 2 } else { 64 };
+
 /// What all records so far add up to.
 pub(crate) struct State {
     pub(crate) keyspace: Keyspace,
@@ -324,8 +327,12 @@ impl State {
     }
 
     /// The slot of a stream that is to be looked at now; it does not stand in a line any more.
+    /// `None` as well if there were only streams that are gone: those behind them come next time.
     pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<u32> {
-        while let Some(slot) = self.keyspace.lines.next_asked() {
+        for _ in 0..GONE_AT_ONCE_MAX {
+            let Some(slot) = self.keyspace.lines.next_asked() else {
+                break;
+            };
             let found = self.keyspace.place_mut(slot);
             if found.is_some_and(|(_, place)| place.answer()) {
                 return Some(slot);

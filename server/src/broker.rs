@@ -37,7 +37,7 @@ const FORGETTING_IN_A_TICK_MAX: usize = 1000;
 /// Streams that are looked at under one lock for what they may let go ...
 const RETAINED_AT_ONCE_MAX: usize = 100;
 /// ... and how often in a tick.
-const RETAINING_IN_A_TICK_MAX: usize = 10;
+const RETAINING_IN_A_TICK_MAX: usize = 100;
 /// How often the end looks whether it may go on.
 const WAIT_STEP: Duration = Duration::from_millis(2);
 /// How long accepting rests when the process is out of file descriptors.
@@ -263,13 +263,14 @@ fn expire(server: &Arc<Server>) -> u64 {
     turn.batch().now_ms()
 }
 
-/// Removes what streams need not keep, a few streams at a time so that commands come between.
+/// Removes what streams need not keep, a few streams at a time so that commands come between, those
+/// of other connections of this thread as well.
 async fn retain(server: &Arc<Server>) {
     let mut loaded = None;
     for _ in 0..RETAINING_IN_A_TICK_MAX {
         match retain_some(server, loaded.take()) {
             (Some(cold), _) => loaded = Some(connection::load(cold).await),
-            (None, Ok(true)) => {}
+            (None, Ok(true)) => tokio::task::yield_now().await,
             (None, Ok(false)) => return,
             // A full or poisoned log, or damage: the stream is looked at again.
             (None, Err(error)) => {
