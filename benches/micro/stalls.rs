@@ -1,6 +1,6 @@
 //! For how long does anything keep commands from running? One run, no statistics: the longest time
-//! that counts is found with a million streams, with five million pending entries, and while both
-//! are taken into a checkpoint.
+//! that counts is found with a million streams, with settings of retention for each of them, with
+//! five million pending entries, and while all of it is taken into a checkpoint.
 //!
 //! `cargo bench --bench stalls -- [STREAMS] [PENDING]`
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use alluvium_engine::{
-    Batch, Cursor, Deliver, Engine, EntryId, Member, NewId, Options, SyncPolicy,
+    Batch, Cursor, Deliver, Engine, EntryId, Kept, Member, NewId, Options, Retention, SyncPolicy,
 };
 
 const BIG: &[u8] = b"bench:big";
@@ -38,6 +38,7 @@ fn main() {
         &format!("{PIPELINE} additions to {streams} streams"),
         longest,
     );
+    report_retention(&engine, streams);
     let longest = fill_big(&engine, pending);
     report(
         &format!("{PIPELINE} additions to one stream of {pending}"),
@@ -56,7 +57,7 @@ fn main() {
 }
 
 fn report(what: &str, longest: Duration) {
-    println!("{what:<60} at most {longest:>10.1?}");
+    println!("{what:<68} at most {longest:>10.1?}");
 }
 
 /// Runs `work` under the lock; how long that took, waiting for the lock included.
@@ -89,6 +90,52 @@ fn fill_streams(engine: &Engine, streams: u64) -> Duration {
         longest = longest.max(took);
     }
     longest
+}
+
+/// Sets how much is kept of each stream, and lets all be looked at: first because of that, then
+/// because of other defaults, as after a start.
+fn report_retention(engine: &Engine, streams: u64) {
+    let mut retention = Retention::default();
+    (retention.age_ms, retention.length) = (Some(86_400_000), Some(1_000_000));
+    (retention.bytes, retention.acked) = (Some(1 << 30), Some(true));
+    let mut longest = Duration::ZERO;
+    for stream in 0..streams {
+        let took = timed(engine, |batch| {
+            let key = format!("bench:stream:{stream}");
+            let set = batch.set_retention(0, key.as_bytes(), retention);
+            set.expect("the stream is there");
+        });
+        longest = longest.max(took);
+    }
+    report(
+        &format!("settings of {streams} streams, one by one"),
+        longest,
+    );
+    report_looks(engine, "streams that were set");
+    let defaults = Kept {
+        acked_age_ms: 1,
+        ..Kept::default()
+    };
+    timed(engine, |batch| batch.set_retention_defaults(defaults));
+    report_looks(engine, "all streams");
+    report_looks(engine, "none");
+}
+
+/// Looks at what may let something go until there is no more.
+fn report_looks(engine: &Engine, which: &str) {
+    let (begun, mut longest, mut rounds) = (Instant::now(), Duration::ZERO, 0);
+    let mut goes_on = true;
+    while goes_on {
+        let took = timed(engine, |batch| {
+            goes_on = batch.retain_due(100).expect("nothing fails");
+        });
+        (longest, rounds) = (longest.max(took), rounds + 1);
+    }
+    let took = begun.elapsed();
+    report(
+        &format!("looking at {which}, by 100: {rounds} times, {took:.1?} in all"),
+        longest,
+    );
 }
 
 fn fill_big(engine: &Engine, entries: u64) -> Duration {
