@@ -139,3 +139,28 @@ fn a_quota_refuses_what_adds_data_until_there_is_room() {
         assert!(start.elapsed() < 10 * PATIENCE, "nothing is accepted");
     }
 }
+
+#[test]
+fn xinfo_shows_the_bytes_that_are_bounded() {
+    let broker = Broker::start(BROKER, &[]);
+    let mut connection = broker.connect();
+    connection.ok("XADD k 1-0 f v");
+    connection.ok("XCFGSET k RETENTION-BYTES 5000");
+    let used = |connection: &mut Connection| {
+        let info = connection.ok("XINFO STREAM k");
+        let [.., bound, bytes, name, used] = info.items() else {
+            panic!("{info:?}");
+        };
+        assert_eq!((bound.text(), bytes.int()), ("retention-bytes", 5000));
+        assert_eq!(name.text(), "retention-bytes-used");
+        used.int()
+    };
+    let of_one = used(&mut connection);
+    assert!((10..100).contains(&of_one), "{of_one}");
+    add(&mut connection, "k", 2..=9);
+    let of_nine = used(&mut connection);
+    assert!(
+        (9 * of_one - 9..=9 * of_one + 9).contains(&of_nine),
+        "{of_nine} of {of_one} each"
+    );
+}

@@ -56,6 +56,13 @@ impl Batch<'_> {
         Some(self.stream_in(slot).retention())
     }
 
+    /// How many bytes on disk a stream takes, as they are compared with what is kept of it; `None`
+    /// if there is no such key. Looks at each node in the log and each run.
+    pub fn disk_bytes(&mut self, db: u8, key: &[u8]) -> Option<u64> {
+        let slot = self.find(db, key)?;
+        Some(self.stream_in(slot).index.bytes())
+    }
+
     /// How much is kept of streams for which nothing else was set. All are looked at again.
     pub fn set_retention_defaults(&mut self, kept: Kept) {
         let state = &mut self.guard.state;

