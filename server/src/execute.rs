@@ -23,6 +23,8 @@ use crate::resp::decode::Decoder;
 
 /// Requests that run before the locks are given to others.
 const REQUESTS_MAX: usize = 256;
+/// Requests of which the streams are looked up ahead.
+const WARMED_MAX: usize = 32;
 /// Arguments of most commands fit; more are collected on the heap.
 const ARGUMENTS_AT_HAND: usize = 32;
 
@@ -126,6 +128,7 @@ impl<'s> Turn<'s> {
         reply: &mut Reply,
     ) -> Stop {
         self.collect_outbox(slot, reply);
+        self.warm(slot, decoder, input);
         let mut at_hand: [&[u8]; ARGUMENTS_AT_HAND] = [b""; ARGUMENTS_AT_HAND];
         for _ in 0..REQUESTS_MAX {
             let Some(spans) = decoder.take() else { break };
@@ -151,6 +154,25 @@ impl<'s> Turn<'s> {
             }
         }
         Stop::Pause
+    }
+
+    /// Looks up what the next requests name, which is nearly always behind the first word. The
+    /// processor fetches what several look-ups need at the same time, and it is there when the
+    /// requests run one after the other.
+    fn warm(&mut self, slot: Slot, decoder: &Decoder, input: &[u8]) {
+        let waiting = decoder.waiting().take(WARMED_MAX);
+        if waiting.len() < 2 {
+            return;
+        }
+        let db = self.hub.clients.at(slot).db;
+        let mut last: &[u8] = b"";
+        for spans in waiting {
+            let key = spans.get(1).map_or(last, |span| &input[span.clone()]);
+            if key != last {
+                self.batch.warm(db, key);
+                last = key;
+            }
+        }
     }
 
     /// Messages for the client itself follow the reply of the command that sent them.

@@ -197,6 +197,16 @@ impl Batch<'_> {
         slot
     }
 
+    /// Brings what a command needs to know of a key's stream into the processor's caches.
+    pub fn warm(&self, db: u8, key: &[u8]) {
+        let keyspace = &self.guard.state.keyspace;
+        let slot = self
+            .physical(db)
+            .and_then(|physical| keyspace.find(physical, key));
+        let stream = slot.and_then(|slot| keyspace.stream(slot));
+        std::hint::black_box(stream.map(|stream| stream.index.warm()));
+    }
+
     /// Like [`Batch::find`], and the key counts as used.
     fn find_used(&mut self, db: u8, key: &[u8]) -> Option<u32> {
         let slot = self.find(db, key)?;

@@ -159,6 +159,11 @@ impl Index {
         counted.unwrap_or(count == 0)
     }
 
+    /// Reads what the next addition looks at.
+    pub(crate) fn warm(&self) -> Option<u32> {
+        self.last_node()?.offsets.last().copied()
+    }
+
     /// Whether an entry at `lsn` has to start a node.
     pub(crate) fn must_start_node(&self, lsn: Lsn, node_entries_max: u32) -> bool {
         let may_add = |node: &Node| node.added < node_entries_max && node.offset_of(lsn).is_some();

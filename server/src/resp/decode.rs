@@ -117,13 +117,20 @@ impl Decoder {
 
     /// The argument positions of the next complete request.
     pub(crate) fn take(&mut self) -> Option<&[Span]> {
-        let end = *self.ends.get(self.next)?;
-        let from = self
-            .next
-            .checked_sub(1)
-            .map_or(0, |before| self.ends[before]);
+        let range = self.has_request().then(|| self.range_of(self.next))?;
         self.next += 1;
-        Some(&self.spans[from..end])
+        Some(&self.spans[range])
+    }
+
+    /// Which spans are those of a complete request.
+    fn range_of(&self, index: usize) -> Range<usize> {
+        let before = index.checked_sub(1).map(|before| self.ends[before]);
+        before.unwrap_or(0)..self.ends[index]
+    }
+
+    /// The argument positions of the complete requests that are not taken yet.
+    pub(crate) fn waiting(&self) -> impl ExactSizeIterator<Item = &[Span]> {
+        (self.next..self.ends.len()).map(|index| &self.spans[self.range_of(index)])
     }
 
     /// The request that was taken last is to be taken again.
@@ -461,15 +468,17 @@ mod tests {
             input.extend_from_slice(piece);
             loop {
                 let result = decoder.decode(&mut input, limits, 3);
-                let mut is_idle = true;
+                let mut waiting = decoder.waiting().map(<[_]>::to_vec).collect::<Vec<_>>();
+                let is_idle = waiting.is_empty();
+                waiting.reverse();
                 while let Some(spans) = decoder.take() {
+                    assert_eq!(waiting.pop().as_deref(), Some(spans));
                     requests.push(
                         spans
                             .iter()
                             .map(|span| input[span.clone()].to_vec())
                             .collect(),
                     );
-                    is_idle = false;
                 }
                 let dropped = decoder.compact();
                 input.drain(..dropped);
