@@ -20,9 +20,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::backups::Backups;
 use crate::client::{Client, Slot};
-use crate::connection::{self, Connection};
+use crate::connection::Connection;
 use crate::execute::Turn;
 use crate::hub::Hub;
+use crate::loads::{Loads, load};
 use crate::log;
 use crate::parameters::Config;
 use crate::progress::Progress;
@@ -48,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) hub: Mutex<Hub>,
     pub(crate) progress: Arc<Progress>,
+    /// How long it takes to load what is not in memory.
+    pub(crate) loads: Loads,
     /// Takes the checkpoints that clients ask for.
     pub(crate) saver: Saver,
     /// Makes the backups that clients ask for.
@@ -138,6 +141,7 @@ impl Server {
             engine,
             hub: Mutex::new(Hub::new(config)),
             progress: Arc::default(),
+            loads: Loads::default(),
             saver: Saver::default(),
             backups: Backups::default(),
             started_ms,
@@ -269,7 +273,7 @@ async fn retain(server: &Arc<Server>) {
     let mut loaded = None;
     for _ in 0..RETAINING_IN_A_TICK_MAX {
         match retain_some(server, loaded.take()) {
-            (Some(cold), _) => loaded = Some(connection::load(cold).await),
+            (Some(cold), _) => loaded = Some(load(server, cold).await),
             (None, Ok(true)) => tokio::task::yield_now().await,
             (None, Ok(false)) => return,
             // A full or poisoned log, or damage: the stream is looked at again.

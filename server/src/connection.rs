@@ -28,6 +28,7 @@ use crate::buffers;
 use crate::client::Slot;
 use crate::command::Outside;
 use crate::execute::{Stop, Turn};
+use crate::loads::load;
 use crate::refusal::Refusal;
 use crate::reply::{Rendered, Reply};
 use crate::resp::decode::{Decoder, Limits, ProtocolError};
@@ -203,7 +204,7 @@ impl Connection {
             Stop::Blocked(time) => self.wait(Waiting::Blocked, time),
             Stop::HeldBack(time) => self.wait(Waiting::HeldBack, Some(time)),
             Stop::Outside(work) => return self.run_outside(work).await,
-            Stop::Cold(cold) => self.cold = Some(load(cold).await),
+            Stop::Cold(cold) => self.cold = Some(load(&self.server, cold).await),
         }
         Ok(Next::Go)
     }
@@ -468,7 +469,7 @@ impl Connection {
             Waiting::Blocked => {
                 let mut cold = Turn::begin(&self.server).time_is_up(self.slot);
                 while let Some(wanted) = cold {
-                    let loaded = load(wanted).await;
+                    let loaded = load(&self.server, wanted).await;
                     let mut turn = Turn::begin(&self.server);
                     turn.resume(loaded);
                     cold = turn.time_is_up(self.slot);
@@ -500,18 +501,6 @@ impl Drop for Connection {
         let mut hub = self.server.hub.lock();
         self.traffic.account(&mut hub, self.slot);
         hub.disconnect(self.slot);
-    }
-}
-
-/// Loads blocks where nobody has to wait for that.
-pub(crate) async fn load(mut cold: Box<ColdBlocks>) -> Box<ColdBlocks> {
-    let load = move || {
-        cold.load();
-        cold
-    };
-    match tokio::task::spawn_blocking(load).await {
-        Ok(cold) => cold,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 

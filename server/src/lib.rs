@@ -14,6 +14,7 @@ mod feed;
 mod glob;
 mod hub;
 mod keyspace_events;
+mod loads;
 mod log;
 pub mod parameters;
 mod process;

@@ -38,7 +38,7 @@ impl ColdBlocks {
             if self.bytes >= BYTES_MAX {
                 return;
             }
-            let Ok(block) = file.cached_block(number) else {
+            let Ok(block) = file.load_for_cache(number) else {
                 // The command shall find out itself what is wrong.
                 self.rounds = ROUNDS_MAX;
                 return;
@@ -47,6 +47,12 @@ impl ColdBlocks {
             self.bytes += block.memory();
             self.loaded.insert((file.id, number), block);
         }
+    }
+
+    /// How many blocks are to be loaded.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.wanted.len()
     }
 
     /// Whether the command may ask for more.
