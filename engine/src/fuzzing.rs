@@ -22,7 +22,7 @@ use crate::state::State;
 use crate::storage::simulated::{SimulatedClock, SimulatedStorage};
 use crate::{
     Cursor, Deliver, Engine, EntryId, Error, Fields, Lsn, Member, NewId, Options, Range, Recovery,
-    Result, Threads,
+    Result, Retention, Threads,
 };
 
 const DIR: &str = "/data";
@@ -276,12 +276,25 @@ fn step(engine: &Engine, number: u64) -> Result<()> {
         2 | 5 => drop(batch.deliver(0, key, member, Deliver::default())?),
         3 => drop(batch.ack(0, key, member.group, &[EntryId::new(5_000 + number - 2, 0)])?),
         4 => drop(batch.delete_entries(0, key, &[EntryId::new(5_000 + number - 3, 0)])?),
+        6 => batch.set_retention(0, key, retention(number))?,
+        7 => drop(batch.retain_due(1)?),
         _ => {}
     }
     let lsn = batch.end_command();
     drop(batch);
     engine.submit();
     engine.wait_settled(lsn)
+}
+
+/// Settings that let some entries go, each time others.
+fn retention(number: u64) -> Retention {
+    Retention {
+        age_ms: Some(number << (number % 60)),
+        bytes: number.is_multiple_of(4).then_some(5_000),
+        length: Some(50 - number),
+        acked: Some(number.is_multiple_of(2)),
+        acked_age_ms: None,
+    }
 }
 
 fn open(storage: &SimulatedStorage, recovery: Recovery) -> Result<Engine> {
@@ -463,9 +476,10 @@ fn read_all(engine: &Engine) {
     }
 }
 
-/// What is written after a recovery is there after the next.
+/// What is written after a recovery is there after the next, whatever is let go in between.
 fn go_on(storage: &SimulatedStorage, engine: &Engine) {
     let mut batch = engine.lock();
+    drop(batch.retain_due(100));
     let added = batch.add(0, b"new", NewId::Auto, &[b"f", b"v"]);
     let id = added.expect("a recovered engine takes writes");
     let lsn = batch.end_command();

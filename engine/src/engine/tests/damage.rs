@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
 use super::*;
+use crate::Retention;
 
 /// Longest frame of the workload: an error names the start of the frame that is damaged.
 const FRAME_LEN_MAX: usize = 512;
@@ -71,9 +72,11 @@ fn whole(base: &SimulatedStorage, is_closed: bool) -> Whole {
     if is_closed {
         engine.checkpoint().unwrap();
     }
+    let retained = engine.stats().retained;
     drop(engine);
     let files = contents(&storage);
     assert!(!super::sorting::sorted_files(&storage).is_empty());
+    assert!(retained > 0);
     Whole {
         storage,
         history,
@@ -96,6 +99,20 @@ fn script_groups(engine: &Engine, number: u64) {
         }
         batch.deliver(0, KEY, member(b"alice"), deliver)?;
         batch.ack(0, KEY, GROUP, &[EntryId::new(number / 5, 1)])?;
+        // In both checkpoints, only in the later one, and behind it, where nothing goes: the number
+        // of nodes that is left of a damaged run is an estimate.
+        let lengths = [(20, 180), (80, 60), (120, 0)];
+        if let Some(&(_, length)) = lengths.iter().find(|(at, _)| *at == number) {
+            let retention = Retention {
+                age_ms: Some(number << 32),
+                bytes: Some(1 << 40),
+                length: Some(length),
+                acked: Some(number == 80),
+                acked_age_ms: Some(1 << 56),
+            };
+            batch.set_retention(0, KEY, retention)?;
+        }
+        batch.retain_due(1)?;
         let gone = EntryId::new(number / 2, 1);
         batch.delete_entries(0, KEY, &[gone]).map(drop)
     })
