@@ -8,6 +8,9 @@ use serde_json::Value as Json;
 
 use crate::{BENCH, BROKER};
 
+/// What is measured.
+const ALONE: [&str; 4] = ["--servers", "alluvium", "--alluvium", BROKER];
+
 /// Every kind of work, and every parameter.
 const CASES: [&str; 14] = [
     "xadd:clients=3",
@@ -47,15 +50,17 @@ fn json(path: &Path) -> Json {
 #[test]
 fn every_kind_of_work_is_measured_and_found_again_in_the_results() {
     let home = tempfile::tempdir().unwrap();
-    let mut arguments = vec![
-        "--servers",
-        "alluvium",
-        "--alluvium",
-        BROKER,
+    let mut arguments = ALONE.to_vec();
+    arguments.extend([
         "--modes",
         "everysec",
-    ];
-    arguments.extend(["--rounds", "1", "--seconds", "0.2", "--warmup", "0"]);
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.2",
+        "--warmup",
+        "0",
+    ]);
     arguments.extend(["--json", "out.json", "--html", "out.html"]);
     arguments.extend(CASES.iter().flat_map(|case| ["--case", case]));
     let output = bench(home.path(), &arguments);
@@ -93,22 +98,9 @@ fn every_kind_of_work_is_measured_and_found_again_in_the_results() {
 #[test]
 fn a_restart_is_timed_until_all_entries_are_there() {
     let home = tempfile::tempdir().unwrap();
-    let mut arguments = vec![
-        "--servers",
-        "alluvium",
-        "--alluvium",
-        BROKER,
-        "--modes",
-        "always",
-    ];
-    arguments.extend([
-        "--rounds",
-        "2",
-        "--case",
-        "restart:backlog=500",
-        "--json",
-        "out.json",
-    ]);
+    let mut arguments = ALONE.to_vec();
+    arguments.extend(["--modes", "always", "--rounds", "2"]);
+    arguments.extend(["--case", "restart:backlog=500", "--json", "out.json"]);
     let output = bench(home.path(), &arguments);
     assert!(output.status.success(), "{}", said(&output));
     let row = &json(&home.path().join("out.json"))["results"][0];
@@ -125,13 +117,9 @@ fn the_backlog_is_measured_and_put_into_a_document() {
         "# Page\n<!-- figures: backlog -->\nstale\n<!-- end of figures -->\n",
     )
     .unwrap();
-    let mut arguments = vec!["backlog", "--servers", "alluvium", "--alluvium", BROKER];
-    arguments.extend([
-        "--scale",
-        "0.00005",
-        "--rows",
-        "stream,streams,pending,trimmed",
-    ]);
+    let mut arguments = vec!["backlog", "--scale", "0.00005"];
+    arguments.extend(ALONE);
+    arguments.extend(["--rows", "stream,streams,pending,trimmed"]);
     arguments.extend(["--json", "out.json", "--markdown", "page.md"]);
     let output = bench(home.path(), &arguments);
     assert!(output.status.success(), "{}", said(&output));
@@ -168,18 +156,10 @@ fn the_backlog_is_measured_and_put_into_a_document() {
 #[test]
 fn a_server_that_does_not_start_fails_the_run_and_is_named_with_its_last_words() {
     let home = tempfile::tempdir().unwrap();
-    let arguments = [
-        "--servers",
-        "alluvium",
-        "--alluvium",
-        BROKER,
-        "--alluvium-arg",
-        "--nonsense",
-    ];
-    let output = bench(
-        home.path(),
-        &[&arguments[..], &["--case", "xadd", "--rounds", "1"]].concat(),
-    );
+    let mut arguments = ALONE.to_vec();
+    arguments.extend(["--alluvium-arg", "--nonsense"]);
+    arguments.extend(["--case", "xadd", "--rounds", "1"]);
+    let output = bench(home.path(), &arguments);
     assert!(!output.status.success());
     let said = said(&output);
     assert!(
