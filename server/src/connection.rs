@@ -28,7 +28,7 @@ use crate::buffers;
 use crate::client::Slot;
 use crate::command::Outside;
 use crate::execute::{Stop, Turn};
-use crate::loads::load;
+use crate::loads::{load, render};
 use crate::refusal::Refusal;
 use crate::reply::{Rendered, Reply};
 use crate::resp::decode::{Decoder, Limits, ProtocolError};
@@ -302,7 +302,7 @@ impl Connection {
     async fn write_rendered(&mut self, reply: &mut Reply) -> io::Result<Next> {
         let mut out = buffers::take();
         loop {
-            let rendered = match reply.render(&mut out, PIECE_LEN) {
+            let rendered = match render(&self.server, reply, &mut out, PIECE_LEN).await {
                 Ok(rendered) => rendered,
                 Err(error) => {
                     // Part of the reply has left: only the end of the connection can say that the
