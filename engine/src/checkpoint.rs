@@ -4,11 +4,14 @@
 //! to where it ends; the directory is synced before anything that it replaces is removed. Two are
 //! kept, so that a damaged one costs a longer replay and nothing else.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use crate::error::io_error;
 use crate::format::checkpoint::{self as format, Header, Part, Trailer};
+use crate::options::Threads;
 use crate::storage::{Access, DirEntry, Storage, StorageFile, read_full_at, whole, write_all_at};
 use crate::{CheckpointReport, Error, Lsn, Result};
 
@@ -42,6 +45,9 @@ pub(crate) struct Kept {
     /// Which one it is since open, counted from 1; 0 for those that were there.
     pub(crate) number: u64,
 }
+
+/// A checkpoint and its bytes.
+type Whole = (Kept, Vec<u8>);
 
 /// A checkpoint that is being written.
 pub(crate) struct Writer<'a> {
@@ -201,9 +207,15 @@ pub(crate) fn stores(storage: &dyn Storage, dir: &Path) -> Result<Vec<u32>> {
 }
 
 /// Looks for checkpoints of the data directory with number `store`, and removes what was not
-/// finished.
-pub(crate) fn find(storage: &dyn Storage, dir: &Path, store: u32) -> Result<Found> {
+/// finished. With threads, they are read and verified at the same time.
+pub(crate) fn find(
+    storage: &dyn Storage,
+    dir: &Path,
+    store: u32,
+    threads: Threads,
+) -> Result<Found> {
     let mut found = Found::default();
+    let mut paths = Vec::new();
     for entry in list(storage, dir)?.iter().rev() {
         let path = dir.join(&entry.name);
         let is_unfinished = is_name(&entry.name, UNFINISHED) || entry.name == UNFINISHED_ROOM;
@@ -214,15 +226,40 @@ pub(crate) fn find(storage: &dyn Storage, dir: &Path, store: u32) -> Result<Foun
         } else if entry.is_dir || !is_name(&entry.name, SUFFIX) {
             found.unknown.push(path);
         } else {
-            match read(storage, &path)? {
-                Ok((_, bytes)) if store_of(&bytes) != Some(store) => found.damaged.push(path),
-                Ok((kept, bytes)) if found.newest.is_none() => found.newest = Some((kept, bytes)),
-                Ok((kept, _)) => found.older.push(kept),
-                Err(_) => found.damaged.push(path),
-            }
+            paths.push(path);
+        }
+    }
+    let reads = read_all(storage, &paths, threads);
+    for (path, read) in paths.into_iter().zip(reads) {
+        match read? {
+            Ok((_, bytes)) if store_of(&bytes) != Some(store) => found.damaged.push(path),
+            Ok((kept, bytes)) if found.newest.is_none() => found.newest = Some((kept, bytes)),
+            Ok((kept, _)) => found.older.push(kept),
+            Err(_) => found.damaged.push(path),
         }
     }
     Ok(found)
+}
+
+/// What [`read`] says of each, in order.
+fn read_all(
+    storage: &dyn Storage,
+    paths: &[PathBuf],
+    threads: Threads,
+) -> Vec<Result<Verified<Whole>>> {
+    match threads {
+        Threads::Inline => paths.iter().map(|path| read(storage, path)).collect(),
+        Threads::Background => thread::scope(|scope| {
+            let begun = paths
+                .iter()
+                .map(|path| scope.spawn(move || read(storage, path)));
+            let reading: Vec<_> = begun.collect();
+            let ended = reading.into_iter().map(thread::ScopedJoinHandle::join);
+            ended
+                .map(|read| read.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        }),
+    }
 }
 
 /// Whether a file of that name is a checkpoint.
@@ -296,15 +333,15 @@ pub(crate) fn remains(bytes: &[u8]) -> impl Iterator<Item = Remains<'_>> {
 }
 
 /// Reads and verifies a checkpoint; the inner error says what is wrong with it.
-pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept, Vec<u8>)>> {
+pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<Whole>> {
     let (file, size) = open(storage, path)?;
     let flaw = |offset, what| Ok(Err(Flaw { offset, what }));
     // Memory is taken for what a trailer vouches for, whatever the length of the file.
     let end = size.saturating_sub(format::TRAILER_LEN as u64);
-    let mut bytes = vec![0; format::TRAILER_LEN];
+    let mut trailer = [0; format::TRAILER_LEN];
     let read =
-        read_full_at(&*file, end, &mut bytes).map_err(|error| io_error("read", path, error))?;
-    match Trailer::decode(&bytes[..read]) {
+        read_full_at(&*file, end, &mut trailer).map_err(|error| io_error("read", path, error))?;
+    match Trailer::decode(&trailer[..read]) {
         Ok(trailer) if trailer.file_len == size => {}
         Ok(_) => return flaw(end, "a checkpoint is not as long as it says"),
         Err(what) => return flaw(end, what),
@@ -312,7 +349,8 @@ pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Verified<(Kept,
     let Ok(size) = usize::try_from(size) else {
         return flaw(0, "the length of a checkpoint is over its limit");
     };
-    bytes.resize(size, 0);
+    // Not the same vector again: new memory is zero without being written to.
+    let mut bytes = vec![0; size];
     let read =
         read_full_at(&*file, 0, &mut bytes).map_err(|error| io_error("read", path, error))?;
     bytes.truncate(read);

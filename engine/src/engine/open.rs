@@ -113,7 +113,8 @@ impl Parts {
         stores.extend(checkpoint::stores(&*self.storage, &checkpoint_dir)?);
         let store = most_common(&stores).unwrap_or_else(|| self.new_store());
         self.prepare.belong_to(store);
-        let mut checkpoints = checkpoint::find(&*self.storage, &checkpoint_dir, store)?;
+        let mut checkpoints =
+            checkpoint::find(&*self.storage, &checkpoint_dir, store, self.options.threads)?;
         let skip = self.look.unwrap_or(0);
         if skip > 0 {
             checkpoints.leave_out(&*self.storage, skip)?;

@@ -241,7 +241,11 @@ impl Restoring {
             mut nodes,
             mut last_nodes,
         } = self;
-        nodes.append(&mut last_nodes);
+        if nodes.is_empty() {
+            nodes = last_nodes;
+        } else {
+            nodes.append(&mut last_nodes);
+        }
         let in_order =
             |pair: &[Node]| pair[0].last_id < pair[1].first_id && pair[0].base < pair[1].base;
         if !nodes.windows(2).all(in_order) {
