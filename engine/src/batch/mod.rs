@@ -173,12 +173,16 @@ impl Batch<'_> {
             .copied()
     }
 
+    /// The slot of a key, expired or not.
+    fn slot_of(&self, db: u8, key: &[u8]) -> Option<u32> {
+        let physical = self.physical(db)?;
+        self.guard.state.keyspace.find(physical, key)
+    }
+
     /// The slot of a key that has not expired. The reply depends on what was found.
     fn find(&mut self, db: u8, key: &[u8]) -> Option<u32> {
         let state = &self.guard.state;
-        let slot = self
-            .physical(db)
-            .and_then(|physical| state.keyspace.find(physical, key));
+        let slot = self.slot_of(db, key);
         let stream = slot.and_then(|slot| state.keyspace.stream(slot));
         let Some(stream) = stream else {
             self.seen = self.seen.max(state.removed);
@@ -199,11 +203,8 @@ impl Batch<'_> {
 
     /// Brings what a command needs to know of a key's stream into the processor's caches.
     pub fn warm(&self, db: u8, key: &[u8]) {
-        let keyspace = &self.guard.state.keyspace;
-        let slot = self
-            .physical(db)
-            .and_then(|physical| keyspace.find(physical, key));
-        let stream = slot.and_then(|slot| keyspace.stream(slot));
+        let slot = self.slot_of(db, key);
+        let stream = slot.and_then(|slot| self.guard.state.keyspace.stream(slot));
         std::hint::black_box(stream.map(|stream| stream.index.warm()));
     }
 
