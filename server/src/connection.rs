@@ -28,7 +28,7 @@ use crate::buffers;
 use crate::client::Slot;
 use crate::command::Outside;
 use crate::execute::{Stop, Turn};
-use crate::loads::{load, render};
+use crate::loads::{load, outside, render};
 use crate::refusal::Refusal;
 use crate::reply::{Rendered, Reply};
 use crate::resp::decode::{Decoder, Limits, ProtocolError};
@@ -249,10 +249,7 @@ impl Connection {
             let result = work(&server, &mut reply);
             (reply, result)
         };
-        let (mut reply, result) = match tokio::task::spawn_blocking(run).await {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        };
+        let (mut reply, result) = outside(run).await;
         if let Err(refusal) = result {
             reply.clear();
             reply.error(&refusal);

@@ -74,8 +74,8 @@ pub(crate) async fn render(
     rendered
 }
 
-/// Runs on a thread that may block.
-async fn outside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs on a thread that may block; a panic there is one here.
+pub(crate) async fn outside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
