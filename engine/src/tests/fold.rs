@@ -6,9 +6,7 @@ use proptest::prelude::*;
 use super::ops::{self, GROUPS, KEYS, Op};
 use super::options;
 use crate::Loss;
-use crate::batch::{
-    AutoClaim, Batch, Claim, Cursor, Delete, Deliver, GiveBack, History, Member, NewId,
-};
+use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, History, Member, NewId};
 use crate::engine::{Core, Engine};
 use crate::format::record::Record;
 use crate::id::EntryId;
@@ -32,28 +30,13 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             key,
             ref ids,
             policy,
-        } => drop(batch.delete_with(
-            0,
-            KEYS[key],
-            Delete {
-                ids,
-                references: policy,
-            },
-        )),
+        } => drop(batch.delete_with(0, KEYS[key], ops::delete_of(ids, policy))),
         Op::AckAndDelete {
             key,
             group,
             ref ids,
             policy,
-        } => drop(batch.ack_and_delete(
-            0,
-            KEYS[key],
-            GROUPS[group],
-            Delete {
-                ids,
-                references: policy,
-            },
-        )),
+        } => drop(batch.ack_and_delete(0, KEYS[key], GROUPS[group], ops::delete_of(ids, policy))),
         Op::CreateGroup { key, group, cursor } => {
             let cursor = Cursor {
                 id: cursor,
@@ -111,12 +94,7 @@ pub(super) fn run(batch: &mut Batch<'_>, op: &Op) {
             fault,
             force,
         } => {
-            let give_back = GiveBack {
-                ids,
-                fault,
-                delivery_count: None,
-                force,
-            };
+            let give_back = ops::give_back_of(ids, fault, force);
             drop(batch.give_back(0, KEYS[key], GROUPS[group], &give_back));
         }
         Op::Ack {

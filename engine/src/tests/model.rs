@@ -16,8 +16,8 @@ use super::sent::Sent;
 use super::{Seen, options, read, sort_all};
 use crate::Retention;
 use crate::batch::{
-    Added, AutoClaim, Claim, Counters, Cursor, DELIVERY_COUNT_MAX, Delete, Deletion, Deliver,
-    Fault, GiveBack, History, NewId, Overdue, PendingFilter, Range, RefPolicy, StreamInfo, Trim,
+    Added, AutoClaim, Claim, Counters, Cursor, DELIVERY_COUNT_MAX, Deletion, Deliver, Fault,
+    GiveBack, History, NewId, Overdue, PendingFilter, Range, RefPolicy, StreamInfo, Trim,
     TrimStrategy,
 };
 use crate::engine::Engine;
@@ -195,14 +195,9 @@ impl Pair {
                 ref ids,
                 policy,
             } => {
-                let deleted = self.batch().delete_with(
-                    0,
-                    KEYS[key],
-                    Delete {
-                        ids,
-                        references: policy,
-                    },
-                );
+                let deleted = self
+                    .batch()
+                    .delete_with(0, KEYS[key], ops::delete_of(ids, policy));
                 let expected = self.stream(key).map(|it| it.delete_with(None, ids, policy));
                 assert_eq!(deleted.ok(), expected);
             }
@@ -213,15 +208,9 @@ impl Pair {
                 policy,
             } => {
                 let name = GROUPS[group];
-                let deleted = self.batch().ack_and_delete(
-                    0,
-                    KEYS[key],
-                    name,
-                    Delete {
-                        ids,
-                        references: policy,
-                    },
-                );
+                let deleted =
+                    self.batch()
+                        .ack_and_delete(0, KEYS[key], name, ops::delete_of(ids, policy));
                 let stream = self.stream(key);
                 let expected = stream
                     .filter(|it| it.groups.contains_key(name))
@@ -327,12 +316,7 @@ impl Pair {
                 fault,
                 force,
             } => {
-                let give_back = GiveBack {
-                    ids,
-                    fault,
-                    delivery_count: None,
-                    force,
-                };
+                let give_back = ops::give_back_of(ids, fault, force);
                 self.give_back(key, group, &give_back);
             }
             Op::History {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::batch::{Fault, Member, Message, RefPolicy, Trim, TrimStrategy};
+use crate::batch::{Delete, Fault, GiveBack, Member, Message, RefPolicy, Trim, TrimStrategy};
 use crate::id::EntryId;
 use crate::{Kept, ProducerSettings, Retention};
 
@@ -207,6 +207,21 @@ fn trim() -> impl Strategy<Value = Trim> {
 
 fn key() -> impl Strategy<Value = usize> {
     prop_oneof![4 => Just(0usize), 1 => Just(1), 1 => Just(2)]
+}
+
+/// The deletion that an operation asks for.
+pub(super) fn delete_of(ids: &[EntryId], references: RefPolicy) -> Delete<'_> {
+    Delete { ids, references }
+}
+
+/// What an operation gives back.
+pub(super) fn give_back_of(ids: &[EntryId], fault: Fault, force: bool) -> GiveBack<'_> {
+    GiveBack {
+        ids,
+        fault,
+        delivery_count: None,
+        force,
+    }
 }
 
 /// The consumer that an operation names by numbers.

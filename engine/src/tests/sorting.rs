@@ -8,9 +8,7 @@ use proptest::prelude::*;
 use super::fold;
 use super::ops::{self, GROUPS, KEYS, Op};
 use super::{Seen, options, read, sort_all};
-use crate::batch::{
-    AutoClaim, Batch, Claim, Cursor, Delete, Deliver, GiveBack, History, NewId, Range, Trim,
-};
+use crate::batch::{AutoClaim, Batch, Claim, Cursor, Deliver, History, NewId, Range, Trim};
 use crate::engine::{Core, Engine};
 use crate::entries::Entries;
 use crate::id::EntryId;
@@ -120,10 +118,7 @@ impl Side {
                 ref ids,
                 policy,
             } => {
-                let delete = Delete {
-                    ids,
-                    references: policy,
-                };
+                let delete = ops::delete_of(ids, policy);
                 (
                     format!("{:?}", batch.delete_with(0, KEYS[key], delete)),
                     None,
@@ -135,10 +130,7 @@ impl Side {
                 ref ids,
                 policy,
             } => {
-                let delete = Delete {
-                    ids,
-                    references: policy,
-                };
+                let delete = ops::delete_of(ids, policy);
                 let deleted = batch.ack_and_delete(0, KEYS[key], GROUPS[group], delete);
                 (format!("{deleted:?}"), None)
             }
@@ -149,12 +141,7 @@ impl Side {
                 fault,
                 force,
             } => {
-                let give_back = GiveBack {
-                    ids,
-                    fault,
-                    delivery_count: None,
-                    force,
-                };
+                let give_back = ops::give_back_of(ids, fault, force);
                 let given = batch.give_back(0, KEYS[key], GROUPS[group], &give_back);
                 (format!("{given:?}"), None)
             }
