@@ -1,6 +1,7 @@
 //! A connection to the broker that keeps what kind of reply came: `$-1`, `*-1` and `_` are three
 //! different answers.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -140,6 +141,17 @@ impl Connection {
         }
         bytes.truncate(bytes.len() - 2);
         Ok(Value::Bulk(bytes))
+    }
+
+    /// The fields of INFO; of all sections, if none is named.
+    pub fn info(&mut self, sections: &str) -> BTreeMap<String, String> {
+        let reply = self.ok(format!("INFO {sections}").trim_end());
+        let text = reply.text();
+        assert!(text.ends_with("\r\n"), "INFO ends in the middle of a line");
+        let fields = text.split("\r\n").filter_map(|line| line.split_once(':'));
+        fields
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// A command and its reply, which may be an error reply.

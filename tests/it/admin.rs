@@ -1,6 +1,5 @@
 //! What operators and their tools rely on: parameters, figures, connections, messages.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use alluvium_tests::{Broker, Connection, Value};
@@ -12,17 +11,6 @@ fn broker() -> (Broker, Connection) {
     let broker = Broker::start(BROKER, &["--enable-debug-command", "yes"]);
     let connection = broker.connect();
     (broker, connection)
-}
-
-/// The fields of INFO.
-fn info(connection: &mut Connection, sections: &str) -> BTreeMap<String, String> {
-    let reply = connection.ok(format!("INFO {sections}").trim_end());
-    let text = reply.text();
-    assert!(text.ends_with("\r\n"), "INFO ends in the middle of a line");
-    let fields = text.split("\r\n").filter_map(|line| line.split_once(':'));
-    fields
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
 }
 
 fn refusal(connection: &mut Connection, args: &[&str]) -> String {
@@ -117,16 +105,16 @@ fn info_counts_who_waits_for_what() {
     let words = "XREADGROUP GROUP g c BLOCK 0 STREAMS s >";
     worker.send(&words.split(' ').collect::<Vec<_>>()).unwrap();
     eventually("both wait", || {
-        info(&mut connection, "clients")["blocked_clients"] == "2"
+        connection.info("clients")["blocked_clients"] == "2"
     });
-    let fields = info(&mut connection, "clients");
+    let fields = connection.info("clients");
     assert_eq!(fields["total_blocking_keys"], "3");
     assert_eq!(fields["total_blocking_keys_on_nokey"], "1");
     connection.ok("XADD a 1-1 f v");
     assert_eq!(reader.read().unwrap().items().len(), 1);
     connection.ok("DEL s");
     assert!(worker.read().unwrap().is_error("NOGROUP"));
-    let fields = info(&mut connection, "clients");
+    let fields = connection.info("clients");
     assert_eq!(fields["blocked_clients"], "0");
     assert_eq!(fields["total_blocking_keys"], "0");
     assert_eq!(fields["total_blocking_keys_on_nokey"], "0");
@@ -144,7 +132,7 @@ fn info_counts_errors_and_calls_exactly() {
         &["XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">"],
     );
     refusal(&mut connection, &["NOSUCHCOMMAND"]);
-    let fields = info(&mut connection, "");
+    let fields = connection.info("");
     assert_eq!(fields["errorstat_ERR"], "count=3");
     assert_eq!(fields["errorstat_NOGROUP"], "count=1");
     assert_eq!(fields["total_error_replies"], "4");
@@ -162,7 +150,7 @@ fn info_counts_errors_and_calls_exactly() {
 fn changes_are_counted_since_the_last_save() {
     let (_broker, mut connection) = broker();
     let changes = |connection: &mut Connection| -> u64 {
-        info(connection, "persistence")["rdb_changes_since_last_save"]
+        connection.info("persistence")["rdb_changes_since_last_save"]
             .parse()
             .unwrap()
     };
@@ -173,7 +161,7 @@ fn changes_are_counted_since_the_last_save() {
     assert_eq!(changes(&mut connection), 1);
     assert_eq!(connection.ok("BGSAVE").text(), "Background saving started");
     eventually("the checkpoint is taken", || {
-        info(&mut connection, "persistence")["rdb_bgsave_in_progress"] == "0"
+        connection.info("persistence")["rdb_bgsave_in_progress"] == "0"
     });
     assert_eq!(changes(&mut connection), 0);
     assert!(connection.ok("LASTSAVE").int() > 1_600_000_000);

@@ -27,18 +27,6 @@ fn length(connection: &mut Connection, key: &str) -> i64 {
     connection.ok(&format!("XLEN {key}")).int()
 }
 
-/// A field of INFO persistence.
-fn info(connection: &mut Connection, name: &str) -> String {
-    let info = connection.ok("INFO persistence");
-    let prefix = format!("{name}:");
-    let line = info
-        .text()
-        .lines()
-        .find_map(|line| line.strip_prefix(&prefix));
-    line.unwrap_or_else(|| panic!("no {name} in {info:?}"))
-        .to_owned()
-}
-
 fn is_whole(dir: &Path) -> bool {
     let mut check = Command::new(BROKER);
     check
@@ -111,8 +99,8 @@ fn a_backup_under_load_starts_with_all_that_was_acknowledged_before() {
             before
         });
         let mut connection = broker.connect();
-        assert_eq!(info(&mut connection, "backup_last_status"), "ok");
-        let linked: u64 = info(&mut connection, "backup_last_linked_bytes")
+        assert_eq!(connection.info("persistence")["backup_last_status"], "ok");
+        let linked: u64 = connection.info("persistence")["backup_last_linked_bytes"]
             .parse()
             .unwrap();
         assert_eq!(linked > 0, is_linked, "{linked} bytes are linked");
@@ -173,7 +161,7 @@ fn what_cannot_be_backed_up_is_told_with_the_reason() {
     let again = backup(broker.port(), &["--pass", "secret", "one"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(said(&again).contains("exists"), "{}", said(&again));
-    assert_eq!(info(&mut connection, "backup_last_status"), "err");
+    assert_eq!(connection.info("persistence")["backup_last_status"], "err");
     // Without a name it is called after the time.
     let made = backup(broker.port(), &["--pass", "secret"]);
     assert!(made.status.success(), "{}", said(&made));

@@ -32,15 +32,11 @@ fn cold_broker() -> (Broker, Connection) {
 }
 
 fn figure(connection: &mut Connection, name: &str) -> u64 {
-    figure_of(connection, "INFO alluvium", name)
+    figure_of(connection, "alluvium", name)
 }
 
 fn figure_of(connection: &mut Connection, section: &str, name: &str) -> u64 {
-    let info = connection.ok(section).text().to_owned();
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap().parse().unwrap()
+    connection.info(section)[name].parse().unwrap()
 }
 
 /// The IDs, in milliseconds, of the entries in a reply to XRANGE.
@@ -125,7 +121,7 @@ fn a_waiter_is_given_what_is_cold_and_nobody_else_is() {
         .send(&[&command[..], &["STREAMS", "s", ">"]].concat())
         .unwrap();
     let start = Instant::now();
-    while figure_of(&mut connection, "INFO clients", "blocked_clients") < 1 {
+    while figure_of(&mut connection, "clients", "blocked_clients") < 1 {
         assert!(start.elapsed() < PATIENCE, "nobody waits");
     }
     connection.ok("XGROUP SETID s g 499");
