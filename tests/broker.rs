@@ -89,6 +89,12 @@ impl Broker {
         self.port
     }
 
+    /// The ID of its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where the store is.
     #[must_use]
     pub fn data(&self) -> PathBuf {

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use alluvium_engine::{Engine, EntryId, Options, SyncPolicy};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
@@ -326,11 +329,18 @@ fn write_pidfile(config: &Config) -> Result<(), StartError> {
     })
 }
 
+/// Threads that may block: two write checkpoints and copy backups, the others load from slow disks,
+/// dump streams, move them to other servers.
+const BLOCKING_THREADS: usize = 24;
+
 /// The runtime on which a broker runs; `io-threads` says how many threads it has.
+///
+/// All its threads, also those that may block, exist when this returns, and none is made later: a
+/// command that needed one more than the operating system gives would wait for ever or fail.
 ///
 /// # Errors
 ///
-/// The operating system gives no threads.
+/// The operating system gives not enough threads.
 pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let threads = match usize::from(config.io_threads) {
@@ -340,7 +350,35 @@ pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
         threads => threads,
     };
     builder.worker_threads(threads.max(1));
-    builder.thread_name("alluvium-io").enable_all().build()
+    builder.max_blocking_threads(BLOCKING_THREADS);
+    builder.thread_keep_alive(Duration::from_secs(u64::from(u32::MAX)));
+    let runtime = builder.thread_name("alluvium-io").enable_all().build()?;
+    start_blocking_threads(&runtime)?;
+    Ok(runtime)
+}
+
+/// Gives each thread that may block something to do at the same time: then all of them are made.
+fn start_blocking_threads(runtime: &tokio::runtime::Runtime) -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let (arrived, arrivals) = mpsc::channel();
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
+    for _ in 0..BLOCKING_THREADS {
+        let (arrived, gate) = (arrived.clone(), Arc::clone(&gate));
+        runtime.spawn_blocking(move || {
+            let _ = arrived.send(());
+            drop(gate.lock());
+        });
+    }
+    for count in 0..BLOCKING_THREADS {
+        let too_few = |_| {
+            let text = format!("only {count} of {BLOCKING_THREADS} threads could be started");
+            io::Error::new(io::ErrorKind::WouldBlock, text)
+        };
+        arrivals.recv_timeout(PATIENCE).map_err(too_few)?;
+    }
+    drop(closed);
+    Ok(())
 }
 
 /// A broker inside this process, on threads of its own.

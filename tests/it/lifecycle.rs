@@ -70,6 +70,32 @@ fn a_second_broker_on_the_same_directory_is_refused() {
     assert_eq!(broker.connect().ok("PING").text(), "PONG");
 }
 
+/// A thread that cannot be made when a command needs it would take the command with it.
+#[test]
+fn all_threads_exist_from_the_start() {
+    let broker = Broker::start(BROKER, &[]);
+    let threads = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", broker.process()));
+        tasks.expect("the broker runs").count()
+    };
+    let mut connection = broker.connect();
+    let at_start = threads();
+    connection.ok(&format!("XADD s * field {}", "x".repeat(100_000)));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut connection = broker.connect();
+                for _ in 0..20 {
+                    // A dump is made by a thread that may block.
+                    assert!(matches!(connection.ok("DUMP s"), Value::Bulk(_)));
+                }
+            });
+        }
+    });
+    connection.ok("BGSAVE");
+    assert_eq!(threads(), at_start);
+}
+
 #[test]
 fn a_public_address_needs_a_password() {
     let home = tempfile::tempdir().unwrap();

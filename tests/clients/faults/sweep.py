@@ -165,6 +165,12 @@ def attach(peer, inject):
     return tracer
 
 
+def said(peer):
+    """The last that the broker printed."""
+    with open(os.path.join(peer.directory, "server.out"), errors="replace") as output:
+        return output.read()[-2000:]
+
+
 def is_traced(process):
     try:
         tasks = os.listdir("/proc/%d/task" % process)
@@ -238,6 +244,8 @@ def while_running(inject, policy):
         how = ended(peer, tracer, not lives)
         peer.start()
         return how, judge(peer, history)
+    except Exception as error:
+        raise Wrong("%s; the broker said: %s" % (error, said(peer))) from error
     finally:
         peer.stop()
 
@@ -260,6 +268,8 @@ def while_starting(inject, policy):
                 traced.wait()
         peer.start()
         return how, judge(peer, history)
+    except Exception as error:
+        raise Wrong("%s; the broker said: %s" % (error, said(peer))) from error
     finally:
         peer.stop()
 
