@@ -164,7 +164,7 @@ impl Engine {
         if progress.appended() <= progress.written() {
             return;
         }
-        if progress.policy() == SyncPolicy::Always && self.workers.wake_commit() {
+        if progress.policy() == SyncPolicy::Always && self.ask_for_sync() {
             return;
         }
         // An error has poisoned the log, which is how waiters learn of it.
@@ -189,7 +189,7 @@ impl Engine {
         }
         if progress.policy() != SyncPolicy::Always {
             self.shared.write()?;
-        } else if !self.workers.wake_commit() {
+        } else if !self.ask_for_sync() {
             self.shared.commit_all()?;
         }
         progress.wait(lsn)
@@ -208,11 +208,18 @@ impl Engine {
         }
         // What is too long for a time is for ever.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        progress.want_sync();
-        if !self.workers.wake_commit() {
+        if !self.ask_for_sync() {
             self.shared.commit_all()?;
         }
         progress.wait_durable(lsn, deadline)
+    }
+
+    /// Asks the commit thread to sync what has been appended by now; false if there is none.
+    fn ask_for_sync(&self) -> bool {
+        if self.shared.parts.progress.want_sync() {
+            self.workers.wake_commit();
+        }
+        self.workers.has_commit()
     }
 
     /// What a power cut keeps.
@@ -243,7 +250,10 @@ impl Engine {
 
     /// Changes when a write counts as settled.
     pub fn set_sync_policy(&self, policy: SyncPolicy) {
-        self.shared.parts.progress.set_policy(policy);
+        let progress = &self.shared.parts.progress;
+        progress.set_policy(policy);
+        // Who waited for a write may wait for the disk now.
+        progress.want_sync();
         self.workers.wake_commit();
     }
 

@@ -88,12 +88,16 @@ impl Workers {
         Ok(thread)
     }
 
-    /// Wakes the commit thread; false if there is none.
-    pub(super) fn wake_commit(&self) -> bool {
+    /// Whether there is a commit thread.
+    pub(super) fn has_commit(&self) -> bool {
+        self.commit.is_some()
+    }
+
+    /// Wakes the commit thread, if there is one.
+    pub(super) fn wake_commit(&self) {
         if let Some(commit) = &self.commit {
             commit.unpark();
         }
-        self.commit.is_some()
     }
 
     /// Whether this is one of them.
@@ -121,38 +125,37 @@ fn commit_until(shared: &Shared, should_stop: &AtomicBool) {
     let mut synced = shared.parts.clock.monotonic();
     while !should_stop.load(Ordering::SeqCst) {
         match commit_once(shared, &mut synced) {
-            // No sleep: more may have gathered meanwhile.
-            Ok(None) => {}
-            Ok(Some(sleep)) => thread::park_timeout(sleep),
+            // Who asked meanwhile has ended this sleep before it begins.
+            Ok(sleep) => thread::park_timeout(sleep),
             Err(_) => return,
         }
     }
     leader.succeed();
 }
 
-/// Does what the policy asks for now; how long to sleep if that is nothing.
-fn commit_once(shared: &Shared, synced: &mut Duration) -> Result<Option<Duration>> {
+/// Syncs if somebody asked for it or the policy does; how long to sleep then.
+///
+/// Under `Always` too it is not enough that something was appended: who executes many commands asks
+/// behind the last of them, and a sync begun before would leave some of them to the next one.
+fn commit_once(shared: &Shared, synced: &mut Duration) -> Result<Duration> {
     let progress = &shared.parts.progress;
     let policy = progress.policy();
-    if policy == SyncPolicy::Always {
-        if progress.durable() >= progress.appended() {
-            return Ok(Some(SYNC_INTERVAL));
-        }
-        return shared.commit_all().map(|()| None);
-    }
     let now = shared.parts.clock.monotonic();
-    let is_wanted = progress.take_wanted_sync();
+    let is_wanted = progress.is_sync_wanted();
     if is_wanted || now.saturating_sub(*synced) >= SYNC_INTERVAL {
         *synced = now;
         shared.write()?;
-        if is_wanted || policy == SyncPolicy::EverySecond {
+        if is_wanted || policy != SyncPolicy::Never {
             shared.parts.commit.sync()?;
         }
+    }
+    if policy == SyncPolicy::Always {
+        return Ok(SYNC_INTERVAL);
     }
     if progress.written().since(progress.durable()) > BACKLOG_MAX {
         shared.parts.commit.sync()?;
     }
-    Ok(Some(BACKLOG_POLL))
+    Ok(BACKLOG_POLL)
 }
 
 /// What came of work that is tried again if it fails. A panic is dealt with like an error.

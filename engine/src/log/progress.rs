@@ -26,8 +26,8 @@ pub(crate) struct Progress {
     durable: AtomicU64,
     settled: AtomicU64,
     policy: AtomicU8,
-    /// Somebody waits for the disk whatever the policy.
-    wants_sync: AtomicBool,
+    /// Up to here somebody waits for the disk.
+    wanted: AtomicU64,
     poisoned: AtomicBool,
     /// What failed first, in words for whoever runs the engine.
     cause: Mutex<Option<String>>,
@@ -61,7 +61,7 @@ impl Progress {
 
     /// Starts over at `end`, which is durable; nobody else may be using the log.
     pub(crate) fn restart(&self, end: Lsn) {
-        for position in [&self.appended, &self.written, &self.durable] {
+        for position in [&self.appended, &self.written, &self.durable, &self.wanted] {
             position.store(end.0, Ordering::SeqCst);
         }
         self.settled.fetch_max(end.0, Ordering::SeqCst);
@@ -138,14 +138,15 @@ impl Progress {
         self.settle(lsn);
     }
 
-    /// Asks for a sync although the policy does not.
-    pub(crate) fn want_sync(&self) {
-        self.wants_sync.store(true, Ordering::SeqCst);
+    /// Asks for a sync of what has been appended by now; false if somebody did that already.
+    pub(crate) fn want_sync(&self) -> bool {
+        let appended = self.appended().0;
+        self.wanted.fetch_max(appended, Ordering::SeqCst) < appended
     }
 
-    /// Whether a sync was asked for; whoever learns of it owes it.
-    pub(crate) fn take_wanted_sync(&self) -> bool {
-        self.wants_sync.swap(false, Ordering::SeqCst)
+    /// Whether a sync was asked for that has not been done.
+    pub(crate) fn is_sync_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) > self.durable.load(Ordering::SeqCst)
     }
 
     fn settle(&self, lsn: Lsn) {
