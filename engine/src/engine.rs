@@ -169,6 +169,9 @@ impl Engine {
         }
         // An error has poisoned the log, which is how waiters learn of it.
         drop(self.shared.write());
+        if self.shared.is_sync_due() {
+            self.workers.wake_commit();
+        }
     }
 
     /// Replies that depend on nothing behind this may leave.

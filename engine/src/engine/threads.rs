@@ -21,8 +21,8 @@ use crate::{Result, SyncPolicy};
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// More than this is not left unsynced, whatever the policy: the next roll would have to wait for
 /// it.
-const BACKLOG_MAX: u64 = 8 << 20;
-/// How often it is looked whether that much has gathered.
+const BACKLOG_MAX: u64 = 1 << 20;
+/// How often it is looked whether that much has gathered, if nobody said so.
 const BACKLOG_POLL: Duration = Duration::from_millis(50);
 /// How often it is looked whether a checkpoint is due.
 const CHECKPOINT_POLL: Duration = Duration::from_millis(100);
@@ -152,10 +152,18 @@ fn commit_once(shared: &Shared, synced: &mut Duration) -> Result<Duration> {
     if policy == SyncPolicy::Always {
         return Ok(SYNC_INTERVAL);
     }
-    if progress.written().since(progress.durable()) > BACKLOG_MAX {
+    if shared.is_sync_due() {
         shared.parts.commit.sync()?;
     }
     Ok(BACKLOG_POLL)
+}
+
+impl Shared {
+    /// Whether so much is written and not durable that a sync should not wait for its time.
+    pub(super) fn is_sync_due(&self) -> bool {
+        let progress = &self.parts.progress;
+        progress.written().since(progress.durable()) > BACKLOG_MAX
+    }
 }
 
 /// What came of work that is tried again if it fails. A panic is dealt with like an error.
