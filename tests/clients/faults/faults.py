@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "oracle"))
 
 from peers import Peer
-from sweep import sweep
+from sweep import attach, sweep
 
 FULL_DISK_MIB = 448
 
@@ -27,22 +27,7 @@ class Injected(Peer):
         super().__init__("alluvium", **options)
         # The segments that are made ahead are written with the same calls; let that be over.
         time.sleep(1.0)
-        call = inject.split(":")[0]
-        self.tracer = subprocess.Popen(
-            ["strace", "-f", "-q", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=" + inject,
-             "-p", str(self.process.pid)], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 10
-        while not self.is_traced():
-            expect(time.monotonic() < end and self.tracer.poll() is None, "strace cannot attach")
-            time.sleep(0.02)
-
-    def is_traced(self):
-        tasks = "/proc/%d/task" % self.process.pid
-        for task in os.listdir(tasks):
-            with open("%s/%s/status" % (tasks, task)) as status:
-                if "TracerPid:\t0\n" in status.read():
-                    return False
-        return True
+        self.tracer = attach(self, inject)
 
     def stop(self):
         if self.tracer.poll() is None and self.process.poll() is not None:

@@ -157,11 +157,17 @@ def is_met(peer):
 
 
 def attach(peer, inject):
+    """Traces all threads of a broker that runs. What is injected may end the broker, and so the tracer, before this returns."""
     tracer = subprocess.Popen(tracing(peer, inject) + ["-p", str(peer.process.pid)], stderr=subprocess.DEVNULL)
     end = time.monotonic() + 15
-    while peer.process.poll() is None and not is_traced(peer.process.pid):
-        expect(time.monotonic() < end and tracer.poll() is None, "strace cannot attach")
+    while tracer.poll() is None and not is_traced(peer.process.pid):
+        expect(time.monotonic() < end, "strace cannot attach")
         time.sleep(0.01)
+    if tracer.poll() is not None:
+        try:
+            peer.process.wait(5)
+        except subprocess.TimeoutExpired:
+            raise Wrong("strace ended with code %d and the broker lives" % tracer.returncode)
     return tracer
 
 
@@ -173,13 +179,13 @@ def said(peer):
 
 def is_traced(process):
     try:
-        tasks = os.listdir("/proc/%d/task" % process)
-        for task in tasks:
+        for task in os.listdir("/proc/%d/task" % process):
             with open("/proc/%d/task/%s/status" % (process, task)) as status:
                 if "TracerPid:\t0\n" in status.read():
                     return False
-    except FileNotFoundError:
-        return True
+    except (FileNotFoundError, ProcessLookupError):
+        # A thread or the whole process has just ended.
+        return False
     return True
 
 
