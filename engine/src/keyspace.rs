@@ -14,12 +14,13 @@ mod table;
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::hint::black_box;
 
 use hashbrown::DefaultHashBuilder;
 
 use crate::Lsn;
 use crate::group::Contradiction;
-use crate::limits::DATABASES;
+use crate::limits::{DATABASES, KEYS_AT_ONCE};
 use crate::retention::{Lines, Place};
 use crate::stream::Stream;
 use table::Table;
@@ -119,6 +120,35 @@ impl Keyspace {
         let names = &self.databases.get(usize::from(db))?.names;
         let is_it = |&slot: &u32| self.stream(slot).is_some_and(|stream| *stream.key == *key);
         names.find(self.hasher.hash_one(key), is_it)
+    }
+
+    /// Reads what commands on the first of these keys will look at. Each step is a loop of its own
+    /// with little in it, so that the processor waits for the memory of all keys at the same time.
+    pub(crate) fn warm(&self, db: u8, keys: &[&[u8]]) {
+        let Some(Database { names, .. }) = self.databases.get(usize::from(db)) else {
+            return;
+        };
+        let count = keys.len().min(KEYS_AT_ONCE);
+        let mut hashes = [0; KEYS_AT_ONCE];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = self.hasher.hash_one(key);
+        }
+        let mut slots = [None; KEYS_AT_ONCE];
+        for (slot, &hash) in slots.iter_mut().zip(&hashes[..count]) {
+            // A key whose hash begins alike may be taken for it: rarely, and only speed is lost.
+            *slot = names.find(hash, |_| true);
+        }
+        let mut streams = [None; KEYS_AT_ONCE];
+        for (stream, &slot) in streams.iter_mut().zip(&slots[..count]) {
+            *stream = slot.and_then(|slot| self.slots.get(slot as usize)?.stream.as_deref());
+        }
+        let streams = streams[..count].iter().flatten();
+        for stream in streams.clone() {
+            stream.warm();
+        }
+        for stream in streams {
+            black_box((stream.key.first(), stream.index.warm()));
+        }
     }
 
     /// The stream in a slot.

@@ -9,6 +9,8 @@ pub const NAME_LEN_MAX: usize = 64 << 10;
 pub const ENTRY_LEN_MAX: usize = 512 << 20;
 /// Most entry IDs in one record; longer lists are split into several records of one transaction.
 pub const RECORD_IDS_MAX: usize = 16 << 10;
+/// Keys whose streams are brought into the processor's caches at the same time.
+pub const KEYS_AT_ONCE: usize = 32;
 /// Number of databases.
 pub const DATABASES: u8 = 16;
 /// Most entries that a logical node of a stream may hold; see `Options::node_entries_max`.

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alluvium_engine::limits::KEYS_AT_ONCE;
 use alluvium_engine::{Batch, ColdBlocks, Lsn};
 use parking_lot::MutexGuard;
 
@@ -23,8 +24,6 @@ use crate::resp::decode::Decoder;
 
 /// Requests that run before the locks are given to others.
 const REQUESTS_MAX: usize = 256;
-/// Requests of which the streams are looked up ahead.
-const WARMED_MAX: usize = 32;
 /// Arguments of most commands fit; more are collected on the heap.
 const ARGUMENTS_AT_HAND: usize = 32;
 
@@ -128,9 +127,11 @@ impl<'s> Turn<'s> {
         reply: &mut Reply,
     ) -> Stop {
         self.collect_outbox(slot, reply);
-        self.warm(slot, decoder, input);
         let mut at_hand: [&[u8]; ARGUMENTS_AT_HAND] = [b""; ARGUMENTS_AT_HAND];
-        for _ in 0..REQUESTS_MAX {
+        for ran in 0..REQUESTS_MAX {
+            if ran % KEYS_AT_ONCE == 0 {
+                self.warm(slot, decoder, input);
+            }
             let Some(spans) = decoder.take() else { break };
             let many: Vec<&[u8]>;
             let args = if let Some(few) = at_hand.get_mut(..spans.len()) {
@@ -160,18 +161,21 @@ impl<'s> Turn<'s> {
     /// processor fetches what several look-ups need at the same time, and it is there when the
     /// requests run one after the other.
     fn warm(&mut self, slot: Slot, decoder: &Decoder, input: &[u8]) {
-        let waiting = decoder.waiting().take(WARMED_MAX);
-        if waiting.len() < 2 {
+        if decoder.waiting().len() < 2 {
             return;
         }
-        let db = self.hub.clients.at(slot).db;
-        let mut last: &[u8] = b"";
-        for spans in waiting {
-            let key = spans.get(1).map_or(last, |span| &input[span.clone()]);
-            if key != last {
-                self.batch.warm(db, key);
-                last = key;
+        let mut keys: [&[u8]; KEYS_AT_ONCE] = [b""; KEYS_AT_ONCE];
+        let mut count = 0;
+        for spans in decoder.waiting().take(KEYS_AT_ONCE) {
+            let key = spans.get(1).map_or(&[][..], |span| &input[span.clone()]);
+            if count == 0 || key != keys[count - 1] {
+                keys[count] = key;
+                count += 1;
             }
+        }
+        if count > 1 {
+            let db = self.hub.clients.at(slot).db;
+            self.batch.warm(db, &keys[..count]);
         }
     }
 

@@ -201,11 +201,12 @@ impl Batch<'_> {
         slot
     }
 
-    /// Brings what a command needs to know of a key's stream into the processor's caches.
-    pub fn warm(&self, db: u8, key: &[u8]) {
-        let slot = self.slot_of(db, key);
-        let stream = slot.and_then(|slot| self.guard.state.keyspace.stream(slot));
-        std::hint::black_box(stream.map(|stream| stream.index.warm()));
+    /// Brings what commands need to know of these keys' streams into the processor's caches. Of
+    /// more than [`KEYS_AT_ONCE`](crate::limits::KEYS_AT_ONCE) keys it takes the first.
+    pub fn warm(&self, db: u8, keys: &[&[u8]]) {
+        if let Some(physical) = self.physical(db) {
+            self.guard.state.keyspace.warm(physical, keys);
+        }
     }
 
     /// Like [`Batch::find`], and the key counts as used.
