@@ -38,10 +38,14 @@ pub(crate) const fn unzigzag(value: u64) -> i64 {
 #[inline]
 pub(crate) fn take(input: &mut &[u8]) -> Option<u64> {
     // Most values are short: lengths, counts, small numbers.
-    match input.split_first() {
-        Some((&byte, rest)) if byte < 0x80 => {
+    match **input {
+        [byte, ref rest @ ..] if byte < 0x80 => {
             *input = rest;
             Some(u64::from(byte))
+        }
+        [low, high, ref rest @ ..] if high < 0x80 => {
+            *input = rest;
+            Some(u64::from(low & 0x7f) | u64::from(high) << 7)
         }
         _ => take_long(input),
     }
@@ -75,6 +79,8 @@ mod tests {
             127,
             128,
             300,
+            (1 << 14) - 1,
+            1 << 14,
             u64::from(u32::MAX),
             u64::MAX - 1,
             u64::MAX,

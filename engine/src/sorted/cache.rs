@@ -6,10 +6,11 @@
 //! Who holds the engine's lock can *ask* for a block instead of loading it: see
 //! [`ColdBlocks`](super::ColdBlocks).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::Block;
