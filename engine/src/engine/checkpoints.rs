@@ -141,7 +141,7 @@ impl Shared {
     }
 
     /// Begins a checkpoint: its number, and where replay from it starts. `None` if the newest one
-    /// says all that it would, and no file waits for an older one to go.
+    /// says all that it would, replay from it is short, and no file waits for an older one to go.
     fn begin(&self, kept: &[Kept]) -> Result<Option<(u64, Lsn)>> {
         let Core { state, log, .. } = &mut *self.core.lock();
         let mut begin = log.end_frame();
@@ -149,11 +149,13 @@ impl Shared {
         if let Some(newest) = newest {
             let oldest = kept.get(KEPT - 1).map_or(0, |oldest| oldest.number);
             let pins = log.segments().has_dead(oldest) || state.sorted.has_dead(oldest);
-            if state.sorted.is_current(newest.number) && !pins {
+            let is_current = state.sorted.is_current(newest.number);
+            if is_current && !pins && !self.is_replay_long(newest.report) {
                 return Ok(None);
             }
-            // Entries were sorted, while the log stood still. A frame that says nothing gives the
-            // new one another name than that of the newest.
+            // While the log stood still entries were sorted; or much was added as the newest was
+            // taken, and nothing since. A frame that says nothing gives the new one another name
+            // than that of the newest.
             log.admit(0, Growth::Shrinks)?;
             log.void_transaction();
             begin = log.end();
@@ -251,18 +253,24 @@ impl Shared {
     /// as much, or of anything on a full disk.
     pub(super) fn is_checkpoint_due(&self) -> bool {
         let interval = self.parts.options.checkpoint_interval;
-        let progress = &self.parts.progress;
-        if interval == 0 || progress.is_poisoned() {
+        if interval == 0 || self.parts.progress.is_poisoned() {
             return false;
         }
         let last = self.checkpoints.last.lock().unwrap_or_default();
-        let behind = progress.appended().since(last.begin);
-        let much = interval.max(last.bytes / 2);
-        if behind > much {
+        if self.is_replay_long(last) {
             return true;
         }
         let dead = self.core.lock().dead_bytes();
-        dead > much || self.parts.prepare.is_full() && dead > 0
+        // What a backup keeps does not go with a checkpoint.
+        let may_go = self.backups.pinned().is_none() && dead > interval.max(last.bytes / 2);
+        may_go || self.parts.prepare.is_full() && dead > 0
+    }
+
+    /// Whether replay from a checkpoint reads more of the log than the options want.
+    fn is_replay_long(&self, report: CheckpointReport) -> bool {
+        let interval = self.parts.options.checkpoint_interval;
+        let behind = self.parts.progress.appended().since(report.begin);
+        interval > 0 && behind > interval.max(report.bytes / 2)
     }
 }
 
@@ -270,5 +278,46 @@ impl Core {
     /// Bytes of files that are only there for checkpoints.
     pub(super) fn dead_bytes(&mut self) -> u64 {
         self.log.segments().dead_bytes() + self.state.sorted.dead_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Engine, NewId, Options, Threads};
+
+    #[test]
+    fn what_is_added_during_a_checkpoint_makes_the_next_one_due_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            threads: Threads::Inline,
+            segment_size: 1 << 20,
+            checkpoint_interval: 64 << 10,
+            ..Options::default()
+        };
+        let engine = Engine::open(dir.path(), options).unwrap();
+        let add = || {
+            let mut batch = engine.lock();
+            let value = vec![b'v'; 100 << 10];
+            let added = batch.add(0, b"k", NewId::Auto, &[b"f", &value]);
+            added.unwrap();
+            batch.end_command();
+        };
+        add();
+        let shared = &engine.shared;
+        let mut kept = shared.checkpoints.lock();
+        let begun = shared.begin(&kept).unwrap().unwrap();
+        add();
+        let taken = shared.take(begun).unwrap();
+        let fuzzy = taken.report;
+        assert!(fuzzy.begin < fuzzy.end);
+        kept.insert(0, taken);
+        shared.checkpoints.note(&kept);
+        drop(kept);
+
+        assert!(shared.is_checkpoint_due());
+        let report = engine.checkpoint().unwrap();
+        assert!(report.begin >= fuzzy.end);
+        assert!(!shared.is_checkpoint_due());
+        assert_eq!(engine.checkpoint().unwrap().begin, report.begin);
     }
 }
