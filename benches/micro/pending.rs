@@ -16,8 +16,8 @@ const WORKER: Member<'static> = Member {
 };
 const ENTRIES: u64 = 500_000;
 
-/// Delivers the next entries; begins again with the first when there are no more.
-fn deliver(engine: &Engine, count: usize, ids: &mut Vec<EntryId>) {
+/// Delivers the next entries; begins again behind the first `kept` when there are no more.
+fn deliver(engine: &Engine, count: usize, kept: usize, ids: &mut Vec<EntryId>) {
     ids.clear();
     while ids.is_empty() {
         let mut batch = engine.lock();
@@ -31,7 +31,10 @@ fn deliver(engine: &Engine, count: usize, ids: &mut Vec<EntryId>) {
         batch.end_command();
         if delivery.entries.is_empty() {
             let start = Cursor {
-                id: EntryId { ms: 0, seq: 0 },
+                id: EntryId {
+                    ms: kept as u64,
+                    seq: 0,
+                },
                 entries_read: None,
             };
             batch
@@ -74,6 +77,7 @@ fn claim(engine: &Engine, start: EntryId) -> EntryId {
     batch.end_command();
     drop(batch);
     engine.submit();
+    assert_eq!(claimed.claimed.ids.len(), request.count);
     claimed.next
 }
 
@@ -99,7 +103,7 @@ fn bench(criterion: &mut Criterion) {
         let (_dir, engine) = grouped();
         let mut ids = Vec::new();
         if backlog > 0 {
-            deliver(&engine, backlog, &mut ids);
+            deliver(&engine, backlog, 0, &mut ids);
         }
         for count in [1, 10, 100] {
             group.throughput(Throughput::Elements(count as u64));
@@ -108,7 +112,7 @@ fn bench(criterion: &mut Criterion) {
                 BenchmarkId::new(name, format!("pending={backlog}")),
                 |bencher| {
                     bencher.iter(|| {
-                        deliver(&engine, count, &mut ids);
+                        deliver(&engine, count, backlog, &mut ids);
                         ack(&engine, &ids);
                     });
                 },
