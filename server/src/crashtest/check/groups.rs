@@ -60,6 +60,12 @@ impl Deeds {
         self.is_noack || self.acks.iter().any(is_behind)
     }
 
+    /// Whether an XACK may have ended it. Only who was given an entry acks it, and it is not given
+    /// again behind that; but who reads may have its answer after another has claimed and acked.
+    fn may_be_acked(&self) -> bool {
+        self.is_noack || self.is_ack_unknown || !self.acks.is_empty()
+    }
+
     /// The consumers who may hold it: those whose taking was not surely followed by another.
     fn owners(&self) -> impl Iterator<Item = ConsumerNo> {
         let last_start = self.takings.iter().map(|(_, start, _)| *start).max();
@@ -402,7 +408,8 @@ impl Case<'_> {
         for id in ids {
             let deeds = self.round.by_entry.get(&id).unwrap_or(&none);
             let held = model.held.get(&id).copied();
-            let is_acked = deeds.is_acked() || model.acked.contains(&id);
+            let was_acked = model.acked.contains(&id);
+            let is_acked = deeds.is_acked() || was_acked;
             let pending = self.pending.get(&id);
             match pending {
                 Some(pending) if self.round.deleted_consumers.contains(&pending.consumer) => {
@@ -422,7 +429,7 @@ impl Case<'_> {
                 Some(pending) => self.check_holder(*pending, held, deeds, tally),
                 None => {
                     let was_given = held.is_some() || !deeds.takings.is_empty();
-                    let is_settled = is_acked || deeds.is_ack_unknown || deeds.is_dropped;
+                    let is_settled = was_acked || deeds.may_be_acked() || deeds.is_dropped;
                     // Where the entry itself or the whole delivery is lost, that is the finding.
                     let is_due = self.present.contains(&id) && id <= self.cursor;
                     if was_given && !is_settled && is_due {

@@ -147,6 +147,21 @@ fn an_acked_entry_must_not_be_pending_again() {
 }
 
 #[test]
+fn who_claims_may_ack_before_who_was_given_has_the_answer() {
+    let mut bench = usual();
+    let delivery = What::Deliver {
+        group: 0,
+        consumer: 8,
+        entries: vec![sight(3, 3)],
+        is_noack: false,
+    };
+    bench.answered(delivery).end = Some(100);
+    bench.claim(9, &[3], true);
+    bench.ack(&[3]);
+    assert_eq!(bench.crash(&[shown(&ALL, Some((3, &[(2, 7, 1)])))]), []);
+}
+
+#[test]
 fn a_claim_that_was_answered_must_hold() {
     let mut bench = usual();
     bench.claim(8, &[2], true);
