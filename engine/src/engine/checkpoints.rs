@@ -252,25 +252,34 @@ impl Shared {
     /// Whether the log behind the last checkpoint has become long, or checkpoints would let go of
     /// as much, or of anything on a full disk.
     pub(super) fn is_checkpoint_due(&self) -> bool {
-        let interval = self.parts.options.checkpoint_interval;
-        if interval == 0 || self.parts.progress.is_poisoned() {
+        if self.parts.progress.is_poisoned() {
             return false;
         }
         let last = self.checkpoints.last.lock().unwrap_or_default();
+        let Some(worth) = self.worth_a_checkpoint(last) else {
+            return false;
+        };
         if self.is_replay_long(last) {
             return true;
         }
         let dead = self.core.lock().dead_bytes();
         // What a backup keeps does not go with a checkpoint.
-        let may_go = self.backups.pinned().is_none() && dead > interval.max(last.bytes / 2);
+        let may_go = self.backups.pinned().is_none() && dead > worth;
         may_go || self.parts.prepare.is_full() && dead > 0
     }
 
-    /// Whether replay from a checkpoint reads more of the log than the options want.
-    fn is_replay_long(&self, report: CheckpointReport) -> bool {
+    /// More bytes than this, of log to replay or of dead files, are worth a checkpoint behind the
+    /// last one; `None` if none are taken by themselves.
+    fn worth_a_checkpoint(&self, last: CheckpointReport) -> Option<u64> {
         let interval = self.parts.options.checkpoint_interval;
-        let behind = self.parts.progress.appended().since(report.begin);
-        interval > 0 && behind > interval.max(report.bytes / 2)
+        (interval > 0).then(|| interval.max(last.bytes / 2))
+    }
+
+    /// Whether replay from the last checkpoint reads more of the log than the options want.
+    fn is_replay_long(&self, last: CheckpointReport) -> bool {
+        let behind = self.parts.progress.appended().since(last.begin);
+        self.worth_a_checkpoint(last)
+            .is_some_and(|worth| behind > worth)
     }
 }
 
