@@ -173,16 +173,12 @@ impl Batch<'_> {
             .copied()
     }
 
-    /// The slot of a key, expired or not.
-    fn slot_of(&self, db: u8, key: &[u8]) -> Option<u32> {
-        let physical = self.physical(db)?;
-        self.guard.state.keyspace.find(physical, key)
-    }
-
     /// The slot of a key that has not expired. The reply depends on what was found.
     fn find(&mut self, db: u8, key: &[u8]) -> Option<u32> {
         let state = &self.guard.state;
-        let slot = self.slot_of(db, key);
+        let slot = self
+            .physical(db)
+            .and_then(|physical| state.keyspace.find(physical, key));
         let stream = slot.and_then(|slot| state.keyspace.stream(slot));
         let Some(stream) = stream else {
             self.seen = self.seen.max(state.removed);
